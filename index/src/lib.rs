@@ -1,0 +1,6 @@
+//! What a node remembers: its footage, the ledger of every camera-second, its journal and the register of accesses.
+//!
+//! This crate knows no network and no camera: whoever holds access units appends them, whoever holds a [`access::Permit`]
+//! reads them. Everything here can be driven by a test on one thread, from a seed.
+
+pub mod model;
