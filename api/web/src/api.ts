@@ -1,0 +1,162 @@
+/**
+ * The only module that fetches. A call answers with a value or with a notice an operator can act on; it never throws for what
+ * the network or the node may do. Whatever is shown carries the time it was true (`asOf`).
+ */
+import type { Both } from "./i18n";
+import type { AccessRecords, Cameras, Coverage, ExportJob, Fragments, Health, Me, Purpose, StreamKind, UtcMicros } from "./wire";
+
+/** What an operator reads when something cannot be had: the state, then the remedy. `code` is stable, for the page's own rules. */
+export type Notice = { status: number; code: string; state: Both; remedy: Both; field?: string; retryAfterS?: number };
+
+export type Fetched<T> =
+  | { state: "loading" }
+  | { state: "ready"; value: T; asOf: UtcMicros }
+  | { state: "failed"; notice: Notice };
+
+/** Thrown inside queries only, so that the query library sees a failure; views read the notice from it. */
+export class Refused extends Error {
+  constructor(readonly notice: Notice) {
+    super(notice.code);
+  }
+}
+
+const UNREACHABLE: Notice = {
+  status: 0,
+  code: "unreachable",
+  state: { zh: "与服务器断开", en: "The server cannot be reached" },
+  remedy: { zh: "页面会自动重连；录像不受影响", en: "The page reconnects by itself; recording is not affected" },
+};
+
+/** The node's clock minus this machine's, in microseconds, from the answer with the shortest round trip lately. */
+let clockOffsetUs = 0;
+let bestTripMs = Number.POSITIVE_INFINITY;
+
+export function nodeNowUs(): UtcMicros {
+  return Math.round((performance.timeOrigin + performance.now()) * 1000 + clockOffsetUs);
+}
+
+export function learnClock(serverUs: UtcMicros, sentMs: number, receivedMs: number): void {
+  const tripMs = receivedMs - sentMs;
+  // An old best is forgotten little by little, so that a corrected clock is believed within minutes.
+  bestTripMs = Math.min(bestTripMs * 1.2 + 1, Number.MAX_VALUE);
+  if (tripMs > bestTripMs) return;
+  bestTripMs = tripMs;
+  clockOffsetUs = serverUs - (performance.timeOrigin + (sentMs + receivedMs) / 2) * 1000;
+}
+
+async function request(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<Response> {
+  const headers: Record<string, string> = { "x-haohe": "1" };
+  if (body !== undefined) headers["content-type"] = "application/json";
+  let response: Response;
+  try {
+    response = await fetch(`/api/v1${path}`, {
+      method,
+      headers,
+      credentials: "same-origin",
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+      ...(signal && { signal }),
+    });
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    throw new Refused(UNREACHABLE);
+  }
+  if (!response.ok) throw new Refused(await noticeOf(response));
+  return response;
+}
+
+export async function noticeOf(response: Response): Promise<Notice> {
+  const body = (await response.json().catch(() => ({}))) as Partial<Notice> & { retry_after_s?: number };
+  return {
+    status: response.status,
+    code: body.code ?? `http_${response.status}`,
+    state: body.state ?? { zh: "服务器未能完成请求", en: "The server could not do this" },
+    remedy: body.remedy ?? { zh: "请稍后再试；如仍失败，请联系维护人员", en: "Try again; if it fails again, call maintenance" },
+    ...(body.field && { field: body.field }),
+    ...(body.retry_after_s !== undefined && { retryAfterS: body.retry_after_s }),
+  };
+}
+
+async function json<T>(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<T> {
+  const response = await request(method, path, body, signal);
+  const text = await response.text();
+  return (text ? JSON.parse(text) : undefined) as T;
+}
+
+/** The outcome of an act: done, or a notice. */
+export type Done<T> = { state: "done"; value: T } | { state: "failed"; notice: Notice };
+
+async function act<T>(call: Promise<T>): Promise<Done<T>> {
+  try {
+    return { state: "done", value: await call };
+  } catch (error) {
+    return { state: "failed", notice: error instanceof Refused ? error.notice : UNREACHABLE };
+  }
+}
+
+function query(values: Record<string, string | number | undefined>): string {
+  const search = new URLSearchParams();
+  for (const [name, value] of Object.entries(values)) if (value !== undefined && value !== "") search.set(name, String(value));
+  return search.size > 0 ? `?${search}` : "";
+}
+
+export const api = {
+  async me(signal?: AbortSignal): Promise<Me> {
+    const sentMs = performance.now();
+    const me = await json<Me>("GET", "/me", undefined, signal);
+    if (me.server_us) learnClock(me.server_us, sentMs, performance.now());
+    return me;
+  },
+  signIn: (name: string, password: string, purpose: Purpose) => act(json<Me>("POST", "/login", { name, password, purpose })),
+  signOut: () => act(json<void>("POST", "/logout", {})),
+  changePassword: (old: string, fresh: string) => act(json<void>("POST", "/me/password", { old, new: fresh })),
+  declarePurpose: (purpose: Purpose) => act(json<void>("PUT", "/me/purpose", purpose)),
+  cameras: (signal?: AbortSignal) => json<Cameras>("GET", "/cameras", undefined, signal),
+  health: (signal?: AbortSignal) => json<Health>("GET", "/health", undefined, signal),
+  coverage: (
+    wanted: { cameras: number[]; stream: StreamKind; from_us: UtcMicros; to_us: UtcMicros; px: number },
+    signal?: AbortSignal,
+  ) => json<Coverage>("GET", `/coverage${query({ ...wanted, cameras: wanted.cameras.join(",") })}`, undefined, signal),
+  fragments: (camera: number, stream: StreamKind, from_us: UtcMicros, to_us: UtcMicros, signal?: AbortSignal) =>
+    json<Fragments>("GET", `/fragments/${camera}/${stream}${query({ from_us, to_us })}`, undefined, signal),
+  /** Bytes of an init segment or a fragment, by the address the node gave. */
+  async bytes(uri: string, signal?: AbortSignal): Promise<ArrayBuffer> {
+    const response = await fetch(uri, { credentials: "same-origin", ...(signal && { signal }) });
+    if (!response.ok) throw new Refused(await noticeOf(response));
+    return response.arrayBuffer();
+  },
+  keyUnits: (stream: StreamKind, wants: { camera: number; at_us: UtcMicros[] }[], signal?: AbortSignal) =>
+    request("POST", "/key-units", { stream, wants }, signal),
+  export: (wanted: {
+    cameras: number[];
+    stream: StreamKind;
+    from_us: UtcMicros;
+    to_us: UtcMicros;
+    reason: string;
+    case: string;
+  }) => act(json<ExportJob>("POST", "/exports", wanted)),
+  exportJob: (id: string, signal?: AbortSignal) =>
+    json<ExportJob>("GET", `/exports/${encodeURIComponent(id)}`, undefined, signal),
+  accessRecords: (
+    filter: {
+      person?: string;
+      camera?: number;
+      action?: string;
+      from_us?: number;
+      to_us?: number;
+      before_seq?: number;
+      limit?: number;
+    },
+    signal?: AbortSignal,
+  ) => json<AccessRecords>("GET", `/access-records${query(filter)}`, undefined, signal),
+};
+
+/** What a view shows for a query: the union of style.md's `Fetched`, from what the query library knows. */
+export function fetched<T>(result: { data?: T | undefined; error: unknown; dataUpdatedAt: number }): Fetched<T> {
+  if (result.data !== undefined) return { state: "ready", value: result.data, asOf: result.dataUpdatedAt * 1000 };
+  if (result.error) {
+    return { state: "failed", notice: result.error instanceof Refused ? result.error.notice : UNREACHABLE };
+  }
+  return { state: "loading" };
+}
+
+export const mediaUrl = () => `${location.protocol === "https:" ? "wss:" : "ws:"}//${location.host}/api/v1/media`;

@@ -1,0 +1,29 @@
+/** `/playback?c=1,2&t=1795399200.5&z=3600&i=…&o=…&q=sub`: cameras, play head, visible span in seconds, marks, stream. Times are
+ * seconds UTC: short, and precise enough for a frame. */
+import type { StreamKind } from "../wire";
+
+export const MOST_CAMERAS = 4;
+export type PlaybackAddress = { c?: string; t?: number; z?: number; i?: number; o?: number; q?: StreamKind };
+
+const seconds = (value: unknown): number | undefined => {
+  const number = Number(value);
+  return value !== undefined && value !== "" && Number.isFinite(number) && number > 0 ? number : undefined;
+};
+
+export function readPlayback(search: Record<string, unknown>): PlaybackAddress {
+  const cameras = camerasOf(String(search.c ?? "")).join(",");
+  const address: PlaybackAddress = {};
+  if (cameras) address.c = cameras;
+  for (const name of ["t", "z", "i", "o"] as const) {
+    const value = seconds(search[name]);
+    if (value !== undefined) address[name] = value;
+  }
+  if (search.q === "main" || search.q === "sub") address.q = search.q;
+  return address;
+}
+
+/** Camera numbers, each once, at most four. */
+export function camerasOf(text: string | undefined): number[] {
+  const numbers = (text ?? "").split(",").map(Number);
+  return [...new Set(numbers.filter((number) => Number.isSafeInteger(number) && number > 0))].slice(0, MOST_CAMERAS);
+}

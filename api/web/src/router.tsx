@@ -1,0 +1,75 @@
+/** The page's addresses. What is on screen stands in the URL, so that a link reopens it. Every page is loaded when first opened. */
+import { createRootRoute, createRoute, createRouter, lazyRouteComponent, redirect } from "@tanstack/react-router";
+import { readHealth } from "./health/address";
+import { useWords } from "./i18n";
+import { readPlayback } from "./playback/address";
+import { readRecords } from "./records/address";
+import { Shell } from "./shell/Shell";
+import styles from "./shell/Shell.module.css";
+import { readWall } from "./wall/address";
+
+function Message({ word }: { word: "page_missing" | "page_broken" }) {
+  return <p className={styles.message}>{useWords()(word)}</p>;
+}
+
+const root = createRootRoute({
+  component: Shell,
+  notFoundComponent: () => <Message word="page_missing" />,
+  errorComponent: () => <Message word="page_broken" />,
+});
+
+const home = createRoute({
+  getParentRoute: () => root,
+  path: "/",
+  beforeLoad: () => {
+    throw redirect({ to: "/wall" });
+  },
+});
+
+export const wallRoute = createRoute({
+  getParentRoute: () => root,
+  path: "/wall",
+  validateSearch: readWall,
+  component: lazyRouteComponent(() => import("./wall/Wall"), "Wall"),
+});
+
+export const playbackRoute = createRoute({
+  getParentRoute: () => root,
+  path: "/playback",
+  validateSearch: readPlayback,
+  component: lazyRouteComponent(() => import("./playback/Playback"), "Playback"),
+});
+
+export const healthRoute = createRoute({
+  getParentRoute: () => root,
+  path: "/health",
+  validateSearch: readHealth,
+  component: lazyRouteComponent(() => import("./health/Health"), "Health"),
+});
+
+export const recordsRoute = createRoute({
+  getParentRoute: () => root,
+  path: "/records",
+  validateSearch: readRecords,
+  component: lazyRouteComponent(() => import("./records/Records"), "Records"),
+});
+
+/** Search values are written as they are read by people: `c=1,2`, not JSON. */
+const parseSearch = (text: string) => Object.fromEntries(new URLSearchParams(text));
+const stringifySearch = (search: Record<string, unknown>) => {
+  const entries = Object.entries(search).filter(([, value]) => value !== undefined && value !== "");
+  const text = entries.map(([name, value]) => `${name}=${encodeURIComponent(String(value)).replaceAll("%2C", ",")}`).join("&");
+  return text ? `?${text}` : "";
+};
+
+export const router = createRouter({
+  routeTree: root.addChildren([home, wallRoute, playbackRoute, healthRoute, recordsRoute]),
+  parseSearch,
+  stringifySearch,
+});
+
+declare module "@tanstack/react-router" {
+  interface Register {
+    router: typeof router;
+  }
+}

@@ -1,0 +1,49 @@
+import { Link } from "@tanstack/react-router";
+import { useWords } from "../i18n";
+import { mayReadRegister, mayWatch } from "../session";
+import type { Me } from "../wire";
+import styles from "./Shell.module.css";
+
+const wall = "M3 4h6v5H3zM11 4h6v5h-6zM3 11h6v5H3zM11 11h6v5h-6z";
+const playback = "M4 10a6 6 0 1 0 2-4.5M4 3v3.5h3.5M10 7v3.5l2.5 1.5";
+const health = "M2 10.5h4l2-5 3.5 9 2-4H18";
+const records = "M5 3h10v14H5zM8 7h4M8 10h4M8 13h2.5";
+
+/** The pages this person may open. */
+export function Rail({ me }: { me: Me }) {
+  const words = useWords();
+  return (
+    <nav className={styles.rail} aria-label={words("nav_label")}>
+      {mayWatch(me) && (
+        <>
+          <Link to="/wall">
+            <Icon path={wall} />
+            {words("nav_wall")}
+          </Link>
+          <Link to="/playback">
+            <Icon path={playback} />
+            {words("nav_playback")}
+          </Link>
+        </>
+      )}
+      <Link to="/health">
+        <Icon path={health} />
+        {words("nav_health")}
+      </Link>
+      {mayReadRegister(me) && (
+        <Link to="/records">
+          <Icon path={records} />
+          {words("nav_records")}
+        </Link>
+      )}
+    </nav>
+  );
+}
+
+function Icon({ path }: { path: string }) {
+  return (
+    <svg viewBox="0 0 20 20" aria-hidden>
+      <path d={path} />
+    </svg>
+  );
+}

@@ -1,0 +1,50 @@
+/** What surrounds every page; before it, whatever the person must do first: sign in, choose a password, state a purpose. */
+import { Outlet } from "@tanstack/react-router";
+import { useEffect, useState } from "react";
+import { useWords } from "../i18n";
+import { mayWatch, useMe } from "../session";
+import { applySettings, useSettings } from "../settings";
+import { ChangePassword } from "../signin/ChangePassword";
+import { DeclarePurpose } from "../signin/Purpose";
+import { SignIn } from "../signin/SignIn";
+import { NoticeBox } from "../ui/controls";
+import { Rail } from "./Rail";
+import styles from "./Shell.module.css";
+import { TopBar } from "./TopBar";
+
+export function Shell() {
+  const words = useWords();
+  const { language, theme } = useSettings();
+  const { me, signedOut, fetched, lostSinceMs } = useMe();
+  const [changingPurpose, setChangingPurpose] = useState(false);
+
+  useEffect(() => {
+    applySettings({ language, theme });
+    document.title = language === "zh" ? "濠河" : "Haohe";
+  }, [language, theme]);
+
+  if (signedOut) return <SignIn />;
+  if (!me) {
+    return (
+      <main className={styles.message}>
+        {fetched.state === "failed" ? <NoticeBox notice={fetched.notice} /> : <p className={styles.dim}>{words("loading")}</p>}
+      </main>
+    );
+  }
+  if (me.must_change_password) return <ChangePassword />;
+  if (mayWatch(me) && !me.purpose) return <DeclarePurpose />;
+  if (changingPurpose) return <DeclarePurpose initial={me.purpose ?? null} onDone={() => setChangingPurpose(false)} />;
+
+  return (
+    <div className={styles.shell}>
+      <a className={styles.skip} href="#content">
+        {words("skip_to_content")}
+      </a>
+      <TopBar me={me} lostSinceMs={lostSinceMs} onPurpose={() => setChangingPurpose(true)} />
+      <Rail me={me} />
+      <main className={styles.page} id="content" tabIndex={-1}>
+        <Outlet />
+      </main>
+    </div>
+  );
+}

@@ -1,0 +1,118 @@
+/** The shapes of the node's JSON, field for field as the routes of `api` write them. Times are microseconds UTC. */
+import type { Both } from "./i18n";
+
+export type UtcMicros = number;
+export type StreamKind = "main" | "sub";
+export type PurposeCategory = "duty" | "incident" | "request" | "maintenance" | "training";
+export type Purpose = { category: PurposeCategory; text: string };
+export type Role = "operator" | "auditor" | "admin";
+
+export type Me = {
+  person: { name: string; display: string; roles: Role[] };
+  must_change_password: boolean;
+  purpose?: Purpose | null;
+  server_us?: UtcMicros;
+  node?: { name: string; tier: string };
+};
+
+export type StreamState = {
+  word: string;
+  since_us?: UtcMicros | null;
+  cause?: string | null;
+  sentence?: Both | null;
+  remedy?: Both | null;
+};
+
+export type CameraStream = {
+  kind: StreamKind;
+  state: StreamState;
+  codec?: string | null;
+  width?: number | null;
+  height?: number | null;
+  fps?: number | null;
+  gop_s?: number | null;
+  kbit_s?: number | null;
+  last_unit_us?: UtcMicros | null;
+  recorded_to_us?: UtcMicros | null;
+};
+
+export type Camera = {
+  id: number;
+  name: string;
+  place: string[];
+  initials?: string;
+  enabled: boolean;
+  retention: string;
+  driver?: string | null;
+  streams: CameraStream[];
+};
+
+export type Cameras = { cameras: Camera[]; as_of_us: UtcMicros };
+
+/** from, to, code (0 is recorded, else a gap cause), recorded share of the interval 0..1. */
+export type CoverageInterval = [UtcMicros, UtcMicros, number, number];
+export type CoverageRow = { camera: number; stream: StreamKind; first_us?: UtcMicros | null; intervals: CoverageInterval[] };
+export type Coverage = {
+  from_us: UtcMicros;
+  to_us: UtcMicros;
+  as_of_us: UtcMicros;
+  rows: CoverageRow[];
+  causes: Record<string, { word: string } & Both>;
+};
+
+export type FragmentEntry = { from_us: UtcMicros; to_us: UtcMicros; key: boolean; init: string; uri: string; bytes: number };
+export type Fragments = { fragments: FragmentEntry[] };
+
+export type ExportFile = {
+  camera: number;
+  name?: string;
+  uri?: string;
+  bytes?: number;
+  sha256?: string;
+  state?: string;
+};
+export type ExportJob = { id: string; state?: string; progress?: number; files: ExportFile[] };
+
+export type Problem = {
+  kind: string;
+  camera?: number | null;
+  since_us?: UtcMicros | null;
+  severity: string;
+  state: Both;
+  remedy: Both;
+};
+
+export type Volume = {
+  name: string;
+  path?: string;
+  state: string;
+  sentence?: Both | null;
+  remedy?: Both | null;
+  [figure: string]: unknown;
+};
+
+export type Health = {
+  as_of_us: UtcMicros;
+  node: Record<string, unknown> & { name?: string; tier?: string };
+  volumes: Volume[];
+  cameras: { recording: number; total: number };
+  problems: Problem[];
+  clock?: Record<string, unknown>;
+};
+
+export type AccessRecord = {
+  seq: number;
+  at_us: UtcMicros;
+  person: string;
+  from?: string | null;
+  cameras?: number[];
+  camera?: number | null;
+  action: string;
+  purpose?: { category?: string; text?: string; case?: string | null } | null;
+  window?: { from_us: UtcMicros; to_us: UtcMicros } | null;
+  from_us?: UtcMicros | null;
+  to_us?: UtcMicros | null;
+  ended_us?: UtcMicros | null;
+  bytes?: number | null;
+};
+export type AccessRecords = { records: AccessRecord[]; next_before_seq?: number | null };
