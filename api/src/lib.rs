@@ -1,1 +1,13 @@
-//! placeholder
+//! How people and other centres reach a node: the only crate that speaks HTTP and JSON.
+//!
+//! A request passes the host check, then the one authorisation point, [`authority`], which knows who asks; a handler in
+//! [`routes`] extracts, asks a crate, converts. Media is read only under a permit that the register of accesses gave, and
+//! it gives none before its record is durable (I8). Whatever happens here, recording goes on (I10): reads take turns on
+//! threads of their own.
+
+pub mod config;
+pub mod headers;
+pub mod page;
+pub mod refusal;
+pub mod sign_in;
+pub mod tls;

@@ -1,0 +1,185 @@
+//! The configuration file as written: names, defaults, nothing checked across keys yet.
+
+use super::amount::ByteCount;
+use index::model::{AudioBasis, Camera, CameraAddress, CameraId, Driver, Priority, RetentionClass, Transport};
+use serde::Deserialize;
+use std::{net::SocketAddr, path::PathBuf};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct File {
+    pub(super) node: Node,
+    #[serde(default)]
+    pub(super) http: Http,
+    #[serde(default, rename = "volume")]
+    pub(super) volumes: Vec<Volume>,
+    #[serde(default)]
+    pub(super) footage: Footage,
+    #[serde(default)]
+    pub(super) retention: Retention,
+    #[serde(default)]
+    pub(super) ingest: Ingest,
+    #[serde(default, rename = "camera")]
+    pub(super) cameras: Vec<CameraEntry>,
+    #[serde(default)]
+    pub(super) metrics: Metrics,
+    #[serde(default)]
+    pub(super) log: Log,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Node {
+    pub(super) name: String,
+    pub(super) tier: String,
+    pub(super) state_dir: PathBuf,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Http {
+    pub(super) listen: SocketAddr,
+    pub(super) certificate_file: Option<PathBuf>,
+    pub(super) key_file: Option<PathBuf>,
+    pub(super) allowed_hosts: Vec<String>,
+    pub(super) login_idle_mins: u32,
+    pub(super) login_max_hours: u32,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8443)),
+            certificate_file: None,
+            key_file: None,
+            allowed_hosts: Vec::new(),
+            login_idle_mins: 30,
+            login_max_hours: 12,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Volume {
+    pub(super) name: String,
+    pub(super) path: PathBuf,
+    pub(super) capacity: ByteCount,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Footage {
+    pub(super) segment_mib: u64,
+    pub(super) sub_segment_mib: u64,
+}
+
+impl Default for Footage {
+    fn default() -> Self {
+        Self { segment_mib: 256, sub_segment_mib: 64 }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Retention {
+    pub(super) standard_days: u32,
+    pub(super) key_target_days: u32,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self { standard_days: 30, key_target_days: 90 }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Ingest {
+    pub(super) cores: usize,
+    pub(super) tick_ms: u64,
+    pub(super) allow_networks: Vec<String>,
+}
+
+impl Default for Ingest {
+    fn default() -> Self {
+        Self { cores: 0, tick_ms: 20, allow_networks: Vec::new() }
+    }
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Metrics {
+    pub(super) token_file: Option<PathBuf>,
+}
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people at a terminal.
+    #[default]
+    Text,
+    /// One JSON object a line, for collectors.
+    Json,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Log {
+    pub(super) format: LogFormat,
+    pub(super) filter: String,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { format: LogFormat::Text, filter: "info".to_owned() }
+    }
+}
+
+/// A camera as written in the file: [`Camera`] and how to sign in to it. Spelt out because serde cannot both flatten a
+/// struct and refuse unknown keys.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CameraEntry {
+    pub(super) id: CameraId,
+    name: String,
+    #[serde(default)]
+    place: Vec<String>,
+    main: CameraAddress,
+    sub: Option<CameraAddress>,
+    #[serde(default)]
+    transport: Transport,
+    driver: Option<Driver>,
+    #[serde(default)]
+    retention: RetentionClass,
+    #[serde(default)]
+    priority: Priority,
+    audio: Option<AudioBasis>,
+    #[serde(default = "yes")]
+    enabled: bool,
+    pub(super) user: Option<String>,
+    pub(super) password_file: Option<PathBuf>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl From<CameraEntry> for Camera {
+    fn from(entry: CameraEntry) -> Self {
+        Self {
+            id: entry.id,
+            name: entry.name,
+            place: entry.place,
+            main: entry.main,
+            sub: entry.sub,
+            transport: entry.transport,
+            driver: entry.driver,
+            retention: entry.retention,
+            priority: entry.priority,
+            audio: entry.audio,
+            enabled: entry.enabled,
+        }
+    }
+}

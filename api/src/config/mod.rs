@@ -1,0 +1,293 @@
+//! A node's configuration: TOML in, checked types out.
+//!
+//! Nothing listens and nothing records until the whole file is valid. A refusal names the file, the line or key, and the
+//! remedy. Secrets never stand in it: they are references to files that only the service's user can read.
+
+mod amount;
+mod file;
+
+pub use amount::ByteCount;
+pub use file::LogFormat;
+
+use file::{CameraEntry, File};
+use index::model::{Camera, Credentials, Secret};
+use std::{
+    collections::HashSet,
+    net::{IpAddr, SocketAddr},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// Everything a node was told, checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// What people call this node.
+    pub name: String,
+    /// Its tier: `room` is the one that records.
+    pub tier: String,
+    /// Where everything but footage lives: journal, people, keys, certificate, exports.
+    pub state_dir: PathBuf,
+    /// How it is reached.
+    pub http: Http,
+    /// The directories that hold footage, at least one, each on its own disk.
+    pub volumes: Vec<Volume>,
+    /// The size of one segment file of a main stream, in bytes.
+    pub segment_bytes: u64,
+    /// The size of one segment file of a sub-stream, in bytes.
+    pub sub_segment_bytes: u64,
+    /// How long standard footage is kept, in whole days, at least 30.
+    pub standard_days: u32,
+    /// How long footage of key targets is kept, in whole days, at least 90.
+    pub key_target_days: u32,
+    /// Threads that talk to cameras; 0 is one a core.
+    pub ingest_cores: usize,
+    /// How long these threads sleep between batches of reads.
+    pub ingest_tick: Duration,
+    /// The networks in which cameras may be; empty is any private network.
+    pub allow_networks: Vec<Network>,
+    /// The cameras of the file; others are added by the API.
+    pub cameras: Vec<(Camera, Option<Credentials>)>,
+    /// What a scraper of `/metrics` shows instead of a sign-in.
+    pub metrics_token: Option<Secret>,
+    /// How log lines are written.
+    pub log_format: LogFormat,
+    /// What is logged, as tracing's `EnvFilter` reads it.
+    pub log_filter: String,
+}
+
+/// How a node is reached.
+#[derive(Debug, Clone)]
+pub struct Http {
+    /// Where it listens, HTTPS only.
+    pub listen: SocketAddr,
+    /// The node's own certificate chain and key; `None` makes a self-signed one at first start.
+    pub certificate: Option<(PathBuf, PathBuf)>,
+    /// Host names people type; addresses, `localhost` and the machine's own name always work.
+    pub allowed_hosts: Vec<String>,
+    /// A sign-in ends when nothing was asked for that long.
+    pub login_idle: Duration,
+    /// A sign-in ends after that long whatever happened.
+    pub login_max: Duration,
+}
+
+/// One directory for footage.
+#[derive(Debug, Clone)]
+pub struct Volume {
+    /// What people call it.
+    pub name: String,
+    /// The directory; it exists.
+    pub path: PathBuf,
+    /// How many bytes to fill with segment files, once.
+    pub capacity: u64,
+}
+
+/// A network in CIDR notation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Network {
+    /// Its address.
+    pub address: IpAddr,
+    /// How many leading bits count.
+    pub bits: u8,
+}
+
+/// Why a configuration is refused.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {place}: {what}. {remedy}", file.display())]
+pub struct ConfigError {
+    file: PathBuf,
+    place: String,
+    what: String,
+    remedy: String,
+}
+
+/// A problem in the file, before the file's name is added.
+struct Problem {
+    place: String,
+    what: String,
+    remedy: String,
+}
+
+fn problem(place: impl Into<String>, what: impl Into<String>, remedy: impl Into<String>) -> Problem {
+    Problem { place: place.into(), what: what.into(), remedy: remedy.into() }
+}
+
+impl Config {
+    /// Reads a configuration and the secrets it refers to, and checks all of it. Relative paths count from the file's own
+    /// directory.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, with its place and remedy. No secret is repeated in it.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let named = |p: Problem| ConfigError { file: path.to_owned(), place: p.place, what: p.what, remedy: p.remedy };
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            named(problem("the file", error.to_string(), "Name a configuration file that this user may read"))
+        })?;
+        let base = path.parent().unwrap_or(Path::new("."));
+        Self::parse(&text, base).map_err(named)
+    }
+
+    fn parse(text: &str, base: &Path) -> Result<Self, Problem> {
+        // toml's own message quotes the line, which may hold what someone took for a good place for a password.
+        let file: File = toml::from_str(text).map_err(|error| {
+            let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].lines().count().max(1));
+            problem(format!("line {line}"), error.message().to_owned(), "config/room.toml shows every key with its meaning")
+        })?;
+        let file_path = |p: &Path| if p.is_absolute() { p.to_owned() } else { base.join(p) };
+
+        if file.node.name.trim().is_empty() || file.node.name.chars().count() > 100 {
+            return Err(problem("node.name", "it is empty or longer than 100 characters", "Write what people call this room"));
+        }
+        if file.node.tier != "room" {
+            return Err(problem(
+                "node.tier",
+                format!("{:?} is not a tier of this version", file.node.tier),
+                "Write tier = \"room\"",
+            ));
+        }
+        let certificate = match (&file.http.certificate_file, &file.http.key_file) {
+            (Some(certificate), Some(key)) => Some((file_path(certificate), file_path(key))),
+            (None, None) => None,
+            _ => return Err(problem("http", "certificate_file and key_file belong together", "Give both or neither")),
+        };
+        for host in &file.http.allowed_hosts {
+            if host.is_empty() || !host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b)) {
+                return Err(problem(
+                    "http.allowed_hosts",
+                    format!("{host:?} is not a host name"),
+                    "Write names without scheme and port",
+                ));
+            }
+        }
+        let volumes = check_volumes(&file, &file_path)?;
+        let days = |key: &str, days: u32, least: u32, law: &str| {
+            if (least..=3650).contains(&days) {
+                Ok(days)
+            } else {
+                Err(problem(format!("retention.{key}"), format!("{days} days"), format!("Keep {least} to 3650 days ({law})")))
+            }
+        };
+        let mut networks = Vec::new();
+        for text in &file.ingest.allow_networks {
+            networks.push(parse_network(text).ok_or_else(|| {
+                problem("ingest.allow_networks", format!("{text:?} is not a network"), "Write networks as \"192.0.2.0/24\"")
+            })?);
+        }
+        let mut seen = HashSet::new();
+        let mut cameras = Vec::new();
+        for (n, entry) in file.cameras.into_iter().enumerate() {
+            let place = format!("camera {} (the {}. [[camera]])", entry.id, n + 1);
+            if !seen.insert(entry.id) {
+                return Err(problem(place, "another camera has this id", "Give every camera its own number"));
+            }
+            cameras.push(check_camera(entry, &place, &file_path)?);
+        }
+        let metrics_token = match &file.metrics.token_file {
+            Some(path) => Some(read_secret(&file_path(path), "metrics.token_file")?),
+            None => None,
+        };
+        if !(1..=200).contains(&file.ingest.tick_ms) {
+            return Err(problem(
+                "ingest.tick_ms",
+                format!("{} ms", file.ingest.tick_ms),
+                "Write 1 to 200 milliseconds; 20 is good",
+            ));
+        }
+        let mib = |key: &str, mib: u64| {
+            if (1..=4096).contains(&mib) {
+                Ok(mib << 20)
+            } else {
+                Err(problem(format!("footage.{key}"), format!("{mib} MiB"), "Write 1 to 4096 MiB; 256 is good for main streams"))
+            }
+        };
+        Ok(Self {
+            name: file.node.name,
+            tier: file.node.tier,
+            state_dir: file_path(&file.node.state_dir),
+            http: Http {
+                listen: file.http.listen,
+                certificate,
+                allowed_hosts: file.http.allowed_hosts,
+                login_idle: Duration::from_secs(60 * u64::from(file.http.login_idle_mins.clamp(1, 24 * 60))),
+                login_max: Duration::from_secs(3600 * u64::from(file.http.login_max_hours.clamp(1, 24 * 7))),
+            },
+            volumes,
+            segment_bytes: mib("segment_mib", file.footage.segment_mib)?,
+            sub_segment_bytes: mib("sub_segment_mib", file.footage.sub_segment_mib)?,
+            standard_days: days("standard_days", file.retention.standard_days, 30, "Decree 799, article 17")?,
+            key_target_days: days("key_target_days", file.retention.key_target_days, 90, "Anti-Terrorism Law, article 32")?,
+            ingest_cores: file.ingest.cores,
+            ingest_tick: Duration::from_millis(file.ingest.tick_ms),
+            allow_networks: networks,
+            cameras,
+            metrics_token,
+            log_format: file.log.format,
+            log_filter: file.log.filter,
+        })
+    }
+}
+
+fn check_volumes(file: &File, file_path: &dyn Fn(&Path) -> PathBuf) -> Result<Vec<Volume>, Problem> {
+    if file.volumes.is_empty() {
+        return Err(problem(
+            "volume",
+            "there is none, so nothing can be recorded",
+            "Add a [[volume]] with name, path and capacity",
+        ));
+    }
+    let mut volumes: Vec<Volume> = Vec::new();
+    for (n, entry) in file.volumes.iter().enumerate() {
+        let place = format!("volume {:?} (the {}. [[volume]])", entry.name, n + 1);
+        let path = file_path(&entry.path);
+        if entry.name.trim().is_empty() || volumes.iter().any(|v| v.name == entry.name || v.path == path) {
+            return Err(problem(place, "its name is empty, or its name or path is another volume's", "Name each disk once"));
+        }
+        if entry.capacity.bytes() < 4 * file.footage.segment_mib.max(file.footage.sub_segment_mib) << 20 {
+            return Err(problem(
+                place,
+                format!("capacity {} is less than four segments", entry.capacity),
+                "Give the disk more, or make segments smaller",
+            ));
+        }
+        volumes.push(Volume { name: entry.name.clone(), path, capacity: entry.capacity.bytes() });
+    }
+    Ok(volumes)
+}
+
+fn check_camera(
+    entry: CameraEntry,
+    place: &str,
+    file_path: &dyn Fn(&Path) -> PathBuf,
+) -> Result<(Camera, Option<Credentials>), Problem> {
+    let credentials = match (&entry.user, &entry.password_file) {
+        (Some(user), Some(path)) => {
+            Some(Credentials { user: user.clone(), password: read_secret(&file_path(path), &format!("{place}: password_file"))? })
+        }
+        (None, None) => None,
+        _ => return Err(problem(place, "user and password_file belong together", "Give both or neither")),
+    };
+    let camera = Camera::from(entry);
+    camera.check().map_err(|error| problem(place, error.to_string(), "Correct it, then run haohe check-config"))?;
+    Ok((camera, credentials))
+}
+
+fn read_secret(path: &Path, place: &str) -> Result<Secret, Problem> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        problem(place, format!("{}: {error}", path.display()), "Name a file that only this service's user can read")
+    })?;
+    let text = text.trim_end_matches(['\r', '\n']);
+    if text.is_empty() {
+        return Err(problem(place, format!("{} is empty", path.display()), "Put the secret on its first line"));
+    }
+    Ok(Secret::new(text))
+}
+
+fn parse_network(text: &str) -> Option<Network> {
+    let (address, bits) = text.split_once('/').map_or((text, None), |(a, b)| (a, Some(b)));
+    let address: IpAddr = address.parse().ok()?;
+    let widest = if address.is_ipv4() { 32 } else { 128 };
+    let bits = bits.map_or(Some(widest), |b| b.parse().ok())?;
+    (bits <= widest).then_some(Network { address, bits })
+}
+
+#[cfg(test)]
+mod tests;

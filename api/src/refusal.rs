@@ -1,0 +1,182 @@
+//! What the API answers when it does not do what was asked.
+//!
+//! One type for every handler: a status, a stable code for programs, and for people two sentences in Chinese and
+//! English: the state of things (what is lost, since when, what still works) and the remedy. The cause stays in the log.
+
+use axum::{
+    Json,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use std::borrow::Cow;
+use utoipa::ToSchema;
+
+/// The same sentence in both languages of the page.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
+pub struct Words {
+    /// Chinese.
+    pub zh: Cow<'static, str>,
+    /// English.
+    pub en: Cow<'static, str>,
+}
+
+/// Puts a sentence's two languages together.
+pub fn words(zh: impl Into<Cow<'static, str>>, en: impl Into<Cow<'static, str>>) -> Words {
+    Words { zh: zh.into(), en: en.into() }
+}
+
+/// A refused request. The body of every answer of status 400 and above.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Refusal {
+    #[serde(skip)]
+    #[schema(ignore)]
+    status: StatusCode,
+    /// A stable word for programs: `purpose_missing`.
+    pub code: Cow<'static, str>,
+    /// What is so.
+    pub state: Words,
+    /// What to do about it.
+    pub remedy: Words,
+    /// Which part of the request is meant, where one is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
+    /// Whole seconds until trying again makes sense.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_after_s: Option<u64>,
+}
+
+impl Refusal {
+    /// A refusal with its sentences.
+    pub fn new(status: StatusCode, code: &'static str, state: Words, remedy: Words) -> Self {
+        Self { status, code: Cow::Borrowed(code), state, remedy, field: None, retry_after_s: None }
+    }
+
+    /// Names the part of the request that is meant.
+    #[must_use]
+    pub fn on(mut self, field: impl Into<String>) -> Self {
+        self.field = Some(field.into());
+        self
+    }
+
+    /// Says when to try again.
+    #[must_use]
+    pub fn after(mut self, seconds: u64) -> Self {
+        self.retry_after_s = Some(seconds);
+        self
+    }
+
+    /// The status it will be answered with.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// 401: nobody is signed in.
+    #[must_use]
+    pub fn signed_out() -> Self {
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            "signed_out",
+            words("尚未登录，或登录已过期", "Not signed in, or the sign-in has expired"),
+            words("请登录", "Sign in"),
+        )
+    }
+
+    /// 403: this person may not do that.
+    #[must_use]
+    pub fn not_allowed(en: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "not_allowed",
+            Words { zh: "您的角色或管辖范围不允许此操作".into(), en: en.into() },
+            words("如工作需要，请向管理员申请", "Ask an administrator if your work needs it"),
+        )
+    }
+
+    /// 403: a one-time password has to be replaced first.
+    #[must_use]
+    pub fn password_change_due() -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "password_change_due",
+            words(
+                "当前为一次性密码，其他功能暂不可用",
+                "The password is a one-time password; nothing else works until it is changed",
+            ),
+            words("请先设置新密码", "Set a new password first"),
+        )
+    }
+
+    /// 403: nobody looks at pictures without saying why.
+    #[must_use]
+    pub fn purpose_missing() -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "purpose_missing",
+            words("尚未登记查看事由，视频不可查看", "No purpose is declared for this sign-in, so no pictures are shown"),
+            words("请先登记查看事由（类别和说明）", "Declare the purpose of viewing first: a category and a few words"),
+        )
+    }
+
+    /// 404: there is no such thing, or not for this person.
+    #[must_use]
+    pub fn not_found(what_zh: &str, what_en: &str) -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            words(format!("找不到{what_zh}"), format!("There is no such {what_en}")),
+            words("请核对编号", "Check the number"),
+        )
+    }
+
+    /// 400: the request does not make sense.
+    #[must_use]
+    pub fn bad_request(en: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "bad_request",
+            Words { zh: "请求有误，未作任何更改".into(), en: en.into() },
+            words("请检查所填内容", "Check what was sent; nothing was changed"),
+        )
+    }
+
+    /// 429 and 503: more is asked than the node gives beside recording.
+    #[must_use]
+    pub fn busy() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "busy",
+            words("请求过多，正在优先保证录像", "Too many requests at once; recording goes first"),
+            words("请稍后再试", "Try again in a moment"),
+        )
+        .after(1)
+    }
+
+    /// 500: our own failure. The cause goes to the log, here; the answer says only what it means.
+    pub fn failed(what: &'static str, error: &dyn std::fmt::Display) -> Self {
+        tracing::error!(what, error = %error, "a request failed");
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "failed",
+            words("系统内部错误，本次请求未完成；录像不受影响", "This request failed inside the system; recording goes on"),
+            words("请重试；如持续出现，请查看系统日志", "Try again; if it stays, the system's log has the cause"),
+        )
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let mut response = (self.status, Json(&self)).into_response();
+        if let Some(seconds) = self.retry_after_s {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.code, self.state.en)
+    }
+}
