@@ -3,4 +3,6 @@
 //! This crate knows no network and no camera: whoever holds access units appends them, whoever holds a [`access::Permit`]
 //! reads them. Everything here can be driven by a test on one thread, from a seed.
 
+pub mod access;
+pub mod journal;
 pub mod model;

@@ -1,0 +1,57 @@
+//! Proving that a journal is whole: every file, record, number and link of the chain.
+
+use super::recover::{check_order, scan_file};
+use super::segment::{self, SegmentFile, Stop};
+use super::{Hash, Journal, JournalError, Seq};
+use crate::model::NodeId;
+use std::{path::Path, sync::Arc};
+
+/// What a whole journal consists of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Verified {
+    /// Whose it is.
+    pub node: NodeId,
+    /// How many files.
+    pub files: usize,
+    /// Their bytes.
+    pub bytes: u64,
+    /// The newest record.
+    pub tail: Seq,
+    /// The chain up to it.
+    pub head: Hash,
+    /// Bytes of a commit at the end that was never acknowledged: of a crash, or of a node that is writing now.
+    pub unfinished_bytes: u64,
+}
+
+impl Journal {
+    /// Reads the whole journal in `dir` and checks every record (J1, J5). Changes nothing and needs no running node; a
+    /// running one may go on. `None` if there is no journal.
+    ///
+    /// # Errors
+    /// [`JournalError::Damaged`] names the first place that does not check; [`JournalError::Io`].
+    pub fn verify(dir: &Path) -> Result<Option<Verified>, JournalError> {
+        let paths = segment::list(dir)?;
+        let Some(oldest) = paths.first() else { return Ok(None) };
+        let node = segment::node_of(oldest)?;
+        let files = paths.iter().map(|path| SegmentFile::open(path, node).map(Arc::new)).collect::<Result<Vec<_>, _>>()?;
+        check_order(&files)?;
+        let mut all = Verified { node, files: files.len(), bytes: 0, tail: Seq::ZERO, head: Hash::ZERO, unfinished_bytes: 0 };
+        let mut commit = 0;
+        for (n, file) in files.iter().enumerate() {
+            let damaged = |offset, what| JournalError::Damaged { path: file.path.clone(), offset, what };
+            if file.header.before != all.head || file.header.first != all.tail.next() || file.header.first_commit != commit + 1 {
+                return Err(damaged(32, "the file does not continue the one before it"));
+            }
+            let scan = scan_file(file)?;
+            match scan.stop {
+                Stop::Clean => {}
+                Stop::Unfinished if n + 1 == files.len() => all.unfinished_bytes = file.end() - scan.end,
+                Stop::Unfinished => return Err(damaged(scan.end, "no whole record where one should be")),
+                Stop::Damaged(offset, what) => return Err(damaged(offset, what)),
+            }
+            (all.tail, all.head, commit) = (scan.tail, scan.hash, scan.commit);
+            all.bytes += file.end();
+        }
+        Ok(Some(all))
+    }
+}

@@ -1,0 +1,77 @@
+//! Opening a journal after whatever happened to it.
+
+use super::segment::{self, Header, Scan, SegmentFile, Stop};
+use super::{Files, Hash, JournalError, Seq};
+use crate::model::{NodeId, UtcMicros};
+use std::{fs, path::Path, sync::Arc};
+
+/// Finds the tail, cuts off what was never acknowledged, and refuses what was and is damaged. Returns the files and the
+/// number of the last commit.
+pub(super) fn recover(dir: &Path, node: NodeId) -> Result<(Files, u64), JournalError> {
+    fs::create_dir_all(dir).map_err(JournalError::io("create", dir))?;
+    if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        segment::sync_dir(parent)?;
+    }
+    let mut segments: Vec<Arc<SegmentFile>> = Vec::new();
+    for path in segment::list(dir)? {
+        segments.push(Arc::new(SegmentFile::open(&path, node)?));
+    }
+    check_order(&segments)?;
+    let Some(newest) = segments.last() else {
+        let header = Header {
+            node,
+            first: Seq::new(1),
+            first_commit: 1,
+            previous: Seq::ZERO,
+            before: Hash::ZERO,
+            created: UtcMicros::now(),
+        };
+        segments.push(Arc::new(SegmentFile::create(dir, header)?));
+        return Ok((Files { segments, tail: Seq::ZERO, tail_hash: Hash::ZERO }, 0));
+    };
+    let scan = scan_file(newest)?;
+    cut(newest, &scan)?;
+    Ok((Files { tail: scan.tail, tail_hash: scan.hash, segments }, scan.commit))
+}
+
+/// Each file must name the one before it: a file that was taken away leaves a hole (J1).
+pub(super) fn check_order(segments: &[Arc<SegmentFile>]) -> Result<(), JournalError> {
+    let mut previous = Seq::ZERO;
+    for file in segments {
+        if file.header.previous != previous {
+            return Err(JournalError::Damaged {
+                path: file.path.clone(),
+                offset: 48,
+                what: "the file before this one is missing",
+            });
+        }
+        previous = file.header.first;
+    }
+    Ok(())
+}
+
+/// Reads and walks over a whole file.
+pub(super) fn scan_file(file: &SegmentFile) -> Result<Scan, JournalError> {
+    let mut bytes = Vec::new();
+    segment::read_at(&file.file, 0, file.end(), &mut bytes).map_err(JournalError::io("read", &file.path))?;
+    Ok(segment::scan(&bytes, &file.header))
+}
+
+/// Ends the newest file at its last whole commit, durably, so that what is written next cannot be mistaken.
+fn cut(file: &SegmentFile, scan: &Scan) -> Result<(), JournalError> {
+    if let Stop::Damaged(offset, what) = scan.stop {
+        return Err(JournalError::Damaged { path: file.path.clone(), offset, what });
+    }
+    let length = file.end();
+    if scan.stop == Stop::Unfinished {
+        tracing::warn!(
+            file = %file.path.display(), offset = scan.end, bytes = length - scan.end,
+            "an unfinished commit at the journal's end was removed: nobody was told that it was kept"
+        );
+        file.file.set_len(scan.end).map_err(JournalError::io("truncate", &file.path))?;
+    }
+    // A whole commit that no crash let us acknowledge counts from now on, so it must be durable first.
+    file.file.sync_all().map_err(JournalError::io("sync", &file.path))?;
+    file.extend(scan.end);
+    Ok(())
+}
