@@ -1,1 +1,18 @@
-//! placeholder
+//! How video comes in: cameras are dialled, their access units put on the node's clock, cut into fragments and handed to
+//! the store; whoever watches live gets the same units at once.
+//!
+//! Only this crate speaks RTSP, and only it decodes pictures. What decides (the session, the timeline, the cutting, the
+//! shedding) is plain state machines without sockets or clocks; `session::shell` and `supervisor` drive them.
+
+mod address;
+mod event;
+mod notice;
+mod status;
+
+pub use address::{AddressError, AddressPolicy, Network, NetworkError};
+pub use event::{CameraEvent, CameraEventKind};
+pub use notice::{Notice, Sentence};
+pub use session::{Fault, Phase};
+pub use status::{CameraStatus, StreamState, StreamStatus};
+
+mod session;
