@@ -37,4 +37,4 @@ export type SlotReport = {
 export type FromWorker =
   | { op: "link"; state: "connecting" | "open" | "lost"; sinceMs: number; attempt: number }
   | { op: "slots"; slots: SlotReport[]; kbitPerS: number; framesHeld: number; framesHeldMax: number; decoders: number }
-  | { op: "first"; slot: string; camera: number; tookMs: number };
+  | { op: "first"; slot: string; camera: number; atMs: number };

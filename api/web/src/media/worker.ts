@@ -13,7 +13,6 @@ import { FrameLedger, KeySource, LiveSource, type Picture, type TileSource } fro
 type Slot = {
   want: Want;
   source?: TileSource;
-  askedMs: number;
   first: boolean;
   drawn: number[];
   presented?: SlotReport["presented"];
@@ -124,7 +123,7 @@ function apply(): void {
     // Another tier of the same camera keeps the picture until the first new one: no black flash on promotion.
     if (slot && slot.want.camera !== want.camera) painter?.clear(want.slot);
     const kept = slot?.want.camera === want.camera ? slot.presented : undefined;
-    slots.set(want.slot, { want, askedMs: now(), first: true, drawn: [], width: 0, height: 0, ...(kept && { presented: kept }) });
+    slots.set(want.slot, { want, first: true, drawn: [], width: 0, height: 0, ...(kept && { presented: kept }) });
   }
   send(channels.want(shown));
   if (channels.exhausted()) socket?.close();
@@ -189,7 +188,7 @@ function painted(name: string, picture: Picture): void {
   slot.drawn.push(atMs);
   if (!slot.first) return;
   slot.first = false;
-  tell({ op: "first", slot: name, camera: slot.want.camera, tookMs: atMs - slot.askedMs });
+  tell({ op: "first", slot: name, camera: slot.want.camera, atMs });
 }
 
 function hear(text: string): void {
