@@ -4,5 +4,12 @@
 //! reads them. Everything here can be driven by a test on one thread, from a seed.
 
 pub mod access;
+pub mod accounts;
+pub mod cameras;
+mod durable;
 pub mod journal;
 pub mod model;
+pub mod node;
+pub mod seal;
+
+pub use durable::FileError;

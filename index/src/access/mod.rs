@@ -20,7 +20,7 @@ mod records;
 mod register;
 
 pub use permit::{Extent, Permit, Span};
-pub use person::{Person, Role, Scope};
+pub use person::{Actor, Person, Role, Scope};
 pub use policy::{Action, Denied, Grant};
 pub use purpose::{Category, Purpose, PurposeError};
 pub use records::{AccessEnd, AccessRecord, Began, Filter, Page};

@@ -2,7 +2,7 @@
 
 use super::{Action, Register};
 use crate::journal::Seq;
-use crate::model::{CameraId, StreamId, Window};
+use crate::model::{CameraId, StreamId, UtcMicros, Window};
 use serde::{Deserialize, Serialize};
 use std::sync::{
     Arc,
@@ -90,6 +90,21 @@ impl Permit {
     #[must_use]
     pub fn extent(&self) -> &Extent {
         &self.extent
+    }
+
+    /// The streams that it opens, at least one.
+    #[must_use]
+    pub fn streams(&self) -> &[StreamId] {
+        &self.extent.streams
+    }
+
+    /// The window of footage that it opens; an empty one if it is for watching live.
+    #[must_use]
+    pub fn window(&self) -> Window {
+        match self.extent.span {
+            Span::Live => Window::new(UtcMicros::MAX, UtcMicros::MAX),
+            Span::Recorded(window) => window,
+        }
     }
 
     /// See [`Extent::covers`].

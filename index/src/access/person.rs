@@ -2,7 +2,7 @@
 
 use crate::model::{Camera, CameraId};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, net::IpAddr};
 
 /// What a person is trusted with. The three powers are apart (Z3): one looks, one checks, one configures.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -76,4 +76,21 @@ impl Person {
     pub fn reaches_everything(&self) -> bool {
         self.scopes.contains(&Scope::Everything)
     }
+}
+
+/// Who changed something, as the journal names it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Actor {
+    /// Somebody signed in.
+    Person {
+        /// The account.
+        name: String,
+        /// From where.
+        from: IpAddr,
+    },
+    /// Somebody at a shell on the machine itself.
+    Shell,
+    /// The configuration file, at start or reload.
+    Config,
 }
