@@ -1,4 +1,40 @@
-//! The simulated cameras, and the checker that compares what a recorder made of them with what they sent.
+//! The simulated cameras: an RTSP server of hundreds or thousands of them, their faults, and a checker that compares
+//! what was recorded, played or exported with what was sent.
+//!
+//! It knows the system under test only from outside: the vocabulary of `index::model` is shared, no code of the store
+//! or of ingest is.
+//!
+//! ```no_run
+//! use fleet::{Fault, Fleet, FleetSpec, Who};
+//! let fleet = Fleet::start(FleetSpec::tiny(4)).expect("clips and a port");
+//! println!("{}", fleet.url(1, index::model::StreamKind::Main));
+//! fleet.begin(Fault::Silent, &Who::Cameras(vec![1]));
+//! println!("{:?}", fleet.stats());
+//! ```
 
-pub mod check;
-pub mod sei;
+mod audio;
+mod auth;
+mod clip;
+mod dice;
+mod faults;
+mod metadata;
+mod packets;
+mod quirks;
+mod rtsp;
+mod scene;
+mod sdp;
+mod sent;
+mod serve;
+mod spec;
+mod stamp;
+mod stats;
+
+pub use clip::{Clip, ClipError, ClipSpec};
+pub use faults::{Active, Effects, Fault, Rule, RuleError, Who};
+pub use quirks::{Act, QUIRKS, Quirk};
+pub use scene::{Class, Happening, Object, Scene, Weather, What};
+pub use sent::{Fate, Run, SessionLog, StreamLog};
+pub use serve::{Fleet, FleetError, TruthEvent, make_clips};
+pub use spec::{AudioPlan, Auth, DigestAlgorithm, FleetSpec, SceneClips, default_cache};
+pub use stamp::{STAMP_UUID, Stamp, StampError, checksum};
+pub use stats::Stats;

@@ -1,0 +1,401 @@
+//! One client's connection: its requests, in order, and the pictures that are due to it.
+
+use super::{
+    Shared,
+    camera::CameraState,
+    output::Output,
+    session::{Path, Session},
+    shard::Shard,
+};
+use crate::{
+    auth::Challenge,
+    dice::Dice,
+    faults::Effects,
+    quirks::Act,
+    rtsp::{self, Input, Reply, Request},
+    sdp::{self, TrackName},
+    sent::Fate,
+};
+use index::model::{StreamKind, UtcMicros};
+use std::{
+    cell::RefCell,
+    io,
+    net::SocketAddr,
+    rc::{Rc, Weak},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::{net::TcpStream, sync::Notify, time::sleep};
+
+/// A connection as its reader and the pacer share it.
+pub(super) type Link = Rc<RefCell<Connection>>;
+
+/// One client.
+pub(super) struct Connection {
+    shard: Rc<Shard>,
+    me: Weak<RefCell<Connection>>,
+    stream: Rc<TcpStream>,
+    peer: SocketAddr,
+    output: Output,
+    challenge: Challenge,
+    dice: Dice,
+    session: Option<Session>,
+    /// The camera that it last asked for, and how often that camera had reset its connections by then.
+    camera: Option<(Arc<CameraState>, u64)>,
+    heard: Instant,
+    closing: Rc<Notify>,
+}
+
+/// Serves one client until either side has enough.
+pub(super) async fn converse(stream: TcpStream, shard: Rc<Shard>) {
+    let Ok(peer) = stream.peer_addr() else { return };
+    if let Err(error) = prepare(&stream, shard.shared.spec.socket_buffer) {
+        return tracing::debug!(%peer, %error, "client gone before it said anything");
+    }
+    let stream = Rc::new(stream);
+    let closing = Rc::new(Notify::new());
+    let random = u64::from(peer.port()) << 32 ^ shard.shared.now_us();
+    let mut dice = Dice::new(shard.shared.spec.seed, random);
+    let link = Rc::new_cyclic(|me| {
+        RefCell::new(Connection {
+            shard: shard.clone(),
+            me: me.clone(),
+            stream: stream.clone(),
+            peer,
+            output: Output::new(stream.clone()),
+            challenge: Challenge::new(dice.next()),
+            dice,
+            session: None,
+            camera: None,
+            heard: Instant::now(),
+            closing: closing.clone(),
+        })
+    });
+    tokio::select! {
+        () = closing.notified() => {}
+        end = read(&stream, &link) => tracing::debug!(%peer, end = ?end.err(), "client gone"),
+    }
+    // The session ends here even if something still holds the connection.
+    link.borrow_mut().session = None;
+}
+
+fn prepare(stream: &TcpStream, buffer: usize) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    socket2::SockRef::from(stream).set_send_buffer_size(buffer)
+}
+
+async fn read(stream: &TcpStream, link: &Link) -> io::Result<()> {
+    let mut bytes = Vec::new();
+    loop {
+        stream.readable().await?;
+        if link.borrow().effects().half_open {
+            sleep(Duration::from_millis(100)).await;
+            continue;
+        }
+        match stream.try_read_buf(&mut bytes) {
+            Ok(0) => return Ok(()),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+            Err(error) => return Err(error),
+        }
+        while let Some((taken, input)) = rtsp::parse(&bytes).map_err(io::Error::other)? {
+            bytes.drain(..taken);
+            link.borrow_mut().handle(&input)?;
+        }
+    }
+}
+
+impl Connection {
+    fn shared(&self) -> &Arc<Shared> {
+        &self.shard.shared
+    }
+
+    fn effects(&self) -> Arc<Effects> {
+        self.camera.as_ref().map_or_else(Arc::default, |(camera, _)| camera.effects())
+    }
+
+    /// The client gave a sign of life.
+    pub(super) fn heard(&mut self) {
+        self.heard = Instant::now();
+    }
+
+    fn handle(&mut self, input: &Input) -> io::Result<()> {
+        self.heard();
+        let Input::Request(request) = input else { return Ok(()) };
+        let mut parts = request.path().split('/');
+        if let (Some("cam"), Some(Ok(number))) = (parts.next(), parts.next().map(str::parse::<u32>)) {
+            let camera = self.shared().camera(number).cloned();
+            let known = self.camera.as_ref().is_some_and(|(camera, _)| u32::from(camera.id) == number);
+            if !known {
+                self.camera = camera.map(|camera| (camera.clone(), camera.effects().drops));
+            }
+        }
+        let effects = self.effects();
+        if effects.offline {
+            self.reset();
+            return Ok(());
+        }
+        let playing = self.session.as_ref().is_some_and(|session| session.next.is_some());
+        if playing && effects.quirks.iter().any(|quirk| matches!(quirk.acts, Act::Ignores(method) if method == request.method)) {
+            return Ok(());
+        }
+        let mut reply = self.answer(request, &effects);
+        if let Some(sequence) = request.header("CSeq") {
+            reply.headers.insert(0, ("CSeq".to_owned(), sequence.to_owned()));
+        }
+        for quirk in &effects.quirks {
+            if let Act::Reply(method, change) = quirk.acts
+                && (method == "*" || method == request.method)
+            {
+                change(&mut reply);
+            }
+        }
+        let started = request.method == "PLAY" && reply.status == 200;
+        self.output.send(reply.render().as_bytes(), None, &self.shard.shared.counters)?;
+        if self.output.waiting() > self.shared().spec.client_buffer + (64 << 10) {
+            return Err(io::Error::other("asks, but does not read the answers"));
+        }
+        if let (true, Some(session), Some(link)) = (started, &self.session, self.me.upgrade())
+            && let Some(at) = session.due()
+        {
+            self.shard.schedule(at, session.number, &link);
+        }
+        Ok(())
+    }
+
+    fn answer(&mut self, request: &Request, effects: &Effects) -> Reply {
+        let auth = self.shared().spec.auth.clone();
+        let open = request.method == "OPTIONS";
+        if !open && (effects.wrong_password || !self.challenge.admits(&auth, request)) {
+            return self.challenge.ask(&auth, Reply::new(401));
+        }
+        match request.method.as_str() {
+            "OPTIONS" => Reply::new(200).with("Public", "OPTIONS, DESCRIBE, SETUP, PLAY, GET_PARAMETER, TEARDOWN"),
+            "DESCRIBE" => self.describe(request),
+            "SETUP" => self.set_up(request, effects),
+            "PLAY" => self.play(request),
+            "GET_PARAMETER" | "SET_PARAMETER" => self.with_session(request, Reply::new(200)),
+            "TEARDOWN" => {
+                let reply = self.with_session(request, Reply::new(200));
+                if reply.status == 200 {
+                    self.session = None;
+                }
+                reply
+            }
+            _ => Reply::new(405),
+        }
+    }
+
+    /// What `/cam/I/{main,sub}[/trackID=N]` names.
+    fn target(&self, request: &Request) -> Option<(Arc<CameraState>, StreamKind, Option<TrackName>)> {
+        let mut parts = request.path().split('/').skip(2);
+        let kind = parts.next()?.parse().ok()?;
+        let track = match parts.next() {
+            Some(part) => Some(TrackName::of(part)?),
+            None => None,
+        };
+        Some((self.camera.as_ref()?.0.clone(), kind, track))
+    }
+
+    fn describe(&self, request: &Request) -> Reply {
+        let Some((camera, kind, None)) = self.target(request) else { return Reply::new(404) };
+        let main = kind == StreamKind::Main;
+        let audio = camera.audio.as_deref().filter(|_| main);
+        let number = u64::from(u32::from(camera.id));
+        let mut body = sdp::describe(number, &camera.stream(kind).packets, audio, main && camera.truth.is_some());
+        for quirk in &camera.effects().quirks {
+            if let Act::Sdp(change) = quirk.acts {
+                body = change(body);
+            }
+        }
+        let base = format!("{}/", request.uri.trim_end_matches('/'));
+        let mut reply = Reply::new(200).with("Content-Base", base).with("Content-Type", "application/sdp");
+        reply.body = body;
+        reply
+    }
+
+    fn set_up(&mut self, request: &Request, effects: &Effects) -> Reply {
+        let Some((camera, kind, Some(name))) = self.target(request) else { return Reply::new(404) };
+        let offered = match name {
+            TrackName::Video => true,
+            TrackName::Audio => kind == StreamKind::Main && camera.audio.is_some(),
+            TrackName::Metadata => kind == StreamKind::Main && camera.truth.is_some(),
+        };
+        if !offered {
+            return Reply::new(404);
+        }
+        let Some(transport) = request.header("Transport").and_then(|text| self.transport(text, name)) else {
+            return Reply::new(461);
+        };
+        if self.session.as_ref().is_some_and(|session| session.camera.id != camera.id || session.kind != kind) {
+            return Reply::new(455);
+        }
+        if self.session.is_none() {
+            if !camera.take_slot(effects.session_limit) {
+                return Reply::new(453);
+            }
+            self.session = Some(Session::new(self.shared(), &camera, kind));
+        }
+        let (path, mut text) = transport;
+        if let Path::Udp { rtcp, .. } = path {
+            self.shard.udp_peers.borrow_mut().insert(rtcp, self.me.clone());
+        }
+        if let Some(session) = &mut self.session {
+            let track = session.set_up(name, path);
+            text.push_str(&format!(";ssrc={:08X}", track.ssrc));
+        }
+        self.with_session(request, Reply::new(200).with("Transport", text))
+    }
+
+    /// The first transport of the client's list that this server speaks, and how the reply says so.
+    fn transport(&self, offers: &str, name: TrackName) -> Option<(Path, String)> {
+        offers.split(',').find_map(|offer| {
+            let parameter = |name: &str| offer.split(';').find_map(|part| part.trim().strip_prefix(name)?.strip_prefix('='));
+            let pair = |text: &str| {
+                let (first, second) = text.split_once('-').unwrap_or((text, ""));
+                let first: u16 = first.parse().ok()?;
+                Some((first, second.parse().unwrap_or(first.wrapping_add(1))))
+            };
+            let profile = offer.split(';').next()?.trim();
+            if profile.eq_ignore_ascii_case("RTP/AVP/TCP") {
+                let channel = match parameter("interleaved").and_then(pair) {
+                    Some((first, _)) => u8::try_from(first).ok().filter(|channel| *channel < 255)?,
+                    None => name as u8 * 2,
+                };
+                let text = format!("RTP/AVP/TCP;unicast;interleaved={channel}-{}", channel + 1);
+                return Some((Path::Interleaved { channel }, text));
+            }
+            let udp = profile.eq_ignore_ascii_case("RTP/AVP") || profile.eq_ignore_ascii_case("RTP/AVP/UDP");
+            let (rtp, rtcp) = parameter("client_port").and_then(pair).filter(|_| udp && !offer.contains("multicast"))?;
+            let server = self.shard.udp.rtp.local_addr().ok()?.port();
+            let text = format!("RTP/AVP;unicast;client_port={rtp}-{rtcp};server_port={server}-{}", server + 1);
+            let to = |port| SocketAddr::new(self.peer.ip(), port);
+            Some((Path::Udp { rtp: to(rtp), rtcp: to(rtcp) }, text))
+        })
+    }
+
+    fn play(&mut self, request: &Request) -> Reply {
+        let reply = self.with_session(request, Reply::new(200).with("Range", "npt=now-"));
+        let Some(session) = self.session.as_mut().filter(|_| reply.status == 200) else { return reply };
+        session.play();
+        let base = request.uri.trim_end_matches('/');
+        let info = session.tracks.iter().map(|track| {
+            let (timestamp, sequence) = session.rtp_info(track);
+            format!("url={base}/{};seq={sequence};rtptime={timestamp}", track.name.control())
+        });
+        reply.with("RTP-Info", info.collect::<Vec<_>>().join(","))
+    }
+
+    /// The reply with the session's name, or 454 if the request names none or another one.
+    fn with_session(&self, request: &Request, reply: Reply) -> Reply {
+        let Some(session) = &self.session else { return Reply::new(454) };
+        let named = request.header("Session").map(|text| text.split(';').next().unwrap_or_default().trim());
+        if named.is_some_and(|named| named != session.id()) || (named.is_none() && request.method != "SETUP") {
+            return Reply::new(454);
+        }
+        reply.with("Session", format!("{};timeout={}", session.id(), self.shared().spec.session_timeout.as_secs()))
+    }
+
+    /// Sends the picture that is due. When the next one is; `None` if the session is over.
+    pub(super) fn tick(&mut self, number: u64, now: u64, scratch: &mut Vec<u8>) -> Option<u64> {
+        if self.session.as_ref()?.number != number {
+            return None;
+        }
+        let effects = self.effects();
+        let reset = self.camera.as_ref().is_some_and(|(_, drops)| *drops != effects.drops);
+        let stale = self.heard.elapsed() > self.shared().spec.session_timeout;
+        if reset || (stale && !effects.half_open) || self.send_unit(&effects, now, scratch).is_err() {
+            self.reset();
+            return None;
+        }
+        let session = self.session.as_mut()?;
+        session.next = session.next.map(|counter| counter + 1);
+        session.due()
+    }
+
+    fn send_unit(&mut self, effects: &Effects, now: u64, scratch: &mut Vec<u8>) -> io::Result<()> {
+        let Some(session) = &mut self.session else { return Ok(()) };
+        let Some(counter) = session.next else { return Ok(()) };
+        let counters = &self.shard.shared.counters;
+        if effects.half_open {
+            session.note(counter, Fate::Withheld);
+            return Ok(());
+        }
+        self.output.flush(counters)?;
+        if effects.silent {
+            session.note(counter, Fate::Withheld);
+        } else if refuses(session, counter, self.output.waiting(), self.shard.shared.spec.client_buffer) {
+            session.note(counter, Fate::Refused);
+        } else {
+            session.unit(counter, effects, scratch);
+            if effects.garbage {
+                let garbage: Vec<u8> = (0..7).map(|_| (self.dice.next() as u8).clamp(1, 35)).collect();
+                self.output.send(&garbage, None, counters)?;
+            }
+            for quirk in &effects.quirks {
+                if let Act::Interjects(text) = quirk.acts
+                    && counter.is_multiple_of(25)
+                {
+                    self.output.send(text.as_bytes(), None, counters)?;
+                }
+            }
+            let interleaved = session.tracks.iter().any(|track| matches!(track.path, Path::Interleaved { .. }));
+            if interleaved {
+                self.output.send(scratch, Some(counter), counters)?;
+            } else {
+                send_udp(&self.shard, session, scratch);
+                session.note(counter, Fate::Sent);
+            }
+            let due = session.due().unwrap_or(now);
+            counters.sent(Duration::from_micros(self.shard.shared.now_us().saturating_sub(due)));
+        }
+        while let Some(done) = self.output.done() {
+            session.note(done, Fate::Sent);
+        }
+        Ok(())
+    }
+
+    /// Resets the connection: the client gets no farewell.
+    fn reset(&mut self) {
+        // Fails only if the socket is already gone.
+        drop(socket2::SockRef::from(&*self.stream).set_linger(Some(Duration::ZERO)));
+        self.closing.notify_one();
+        self.session = None;
+    }
+}
+
+/// Whether the client's slowness costs it this picture: once the buffer is full, all until a key picture finds it at
+/// most half full.
+fn refuses(session: &mut Session, counter: u64, waiting: usize, buffer: usize) -> bool {
+    if session.refusing {
+        session.refusing = !(session.is_key(counter) && waiting <= buffer / 2);
+    } else {
+        session.refusing = waiting > buffer;
+    }
+    session.refusing
+}
+
+/// Sends each interleaved frame as a datagram to the port that its channel stands for.
+fn send_udp(shard: &Shard, session: &Session, frames: &[u8]) {
+    let mut rest = frames;
+    while let Some((&[_, channel, high, low], tail)) = rest.split_first_chunk::<4>() {
+        let Some((packet, tail)) = tail.split_at_checked(usize::from(u16::from_be_bytes([high, low]))) else { return };
+        rest = tail;
+        let track = session.tracks.iter().find(|track| track.name as u8 == channel / 2);
+        let Some(Path::Udp { rtp, rtcp }) = track.map(|track| track.path) else { continue };
+        let (socket, to) = if channel % 2 == 0 { (&shard.udp.rtp, rtp) } else { (&shard.udp.rtcp, rtcp) };
+        // A datagram that the kernel refuses is lost, as on any network.
+        if let Ok(sent) = socket.try_send_to(packet, to) {
+            shard.shared.counters.bytes.fetch_add(sent as u64, std::sync::atomic::Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.shard.udp_peers.borrow_mut().retain(|_, link| link.strong_count() > 0);
+        if let Some(session) = self.session.take() {
+            tracing::debug!(peer = %self.peer, session = session.number, at = %UtcMicros::now(), "session ends");
+        }
+    }
+}
