@@ -22,6 +22,7 @@ type Slot = {
 };
 
 const REPORT_EVERY_MS = 250;
+const RATE_OVER_REPORTS = 8;
 /** A credit every so many units lets the server see a slow page without a message per picture. */
 const CREDIT_EVERY = 8;
 
@@ -38,7 +39,8 @@ let wants: Want[] = [];
 let hidden = false;
 let closed = false;
 let attempt = 0;
-let receivedBytes = 0;
+/** Bytes of the last two seconds, one number a report: key units come in bursts, and a rate that jumps cannot be read. */
+const received = [0];
 let reconnect: ReturnType<typeof setTimeout> | undefined;
 
 addEventListener("message", ({ data }: MessageEvent<ToWorker>) => {
@@ -138,7 +140,7 @@ function resetSources(): void {
 }
 
 function take(buffer: ArrayBuffer): void {
-  receivedBytes += buffer.byteLength;
+  received[0] = (received[0] ?? 0) + buffer.byteLength;
   const frame = parseFrame(buffer);
   if (frame.type === "fault") {
     socket?.close();
@@ -225,8 +227,9 @@ function report(): void {
       ...(trouble && { trouble }),
     });
   }
-  const kbitPerS = Math.round((receivedBytes * 8) / REPORT_EVERY_MS);
-  receivedBytes = 0;
+  const kbitPerS = Math.round((received.reduce((sum, bytes) => sum + bytes, 0) * 8) / (received.length * REPORT_EVERY_MS));
+  received.unshift(0);
+  received.length = Math.min(received.length, RATE_OVER_REPORTS);
   const decoders = [...slots.values()].filter((slot) => slot.source).length;
   tell({ op: "slots", slots: reports, kbitPerS, framesHeld: ledger.held, framesHeldMax: ledger.heldMax, decoders });
 }

@@ -1,6 +1,265 @@
+/** Playback of one to four cameras on one clock. Everything that is on screen stands in the address. */
+import { keepPreviousData, useQuery } from "@tanstack/react-query";
+import { useNavigate, useSearch } from "@tanstack/react-router";
+import { useCallback, useEffect, useMemo, useRef, useState } from "react";
+import { api, fetched, nodeNowUs } from "../api";
 import { useWords } from "../i18n";
+import { mayWatch, useMe } from "../session";
+import { NoticeBox } from "../ui/controls";
+import { useKeys } from "../ui/keys";
+import type { Camera, StreamKind, UtcMicros } from "../wire";
+import { camerasOf, MOST_CAMERAS, type PlaybackAddress } from "./address";
+import { ExportDialog } from "./ExportDialog";
+import { Engine, RATES, type Rate } from "./engine";
+import { Gaps } from "./Gaps";
+import styles from "./Playback.module.css";
+import { Screen } from "./Screen";
+import { centred, spanOf, type View, zoomed } from "./scale";
+import { Timeline } from "./Timeline";
+import { AddCamera, Tools } from "./Tools";
+
+const FIRST_SPAN_S = 600;
+/** Where playback opens without a time: a little before now, where footage is durable. */
+const FIRST_BACK_US = 30e6;
 
 export function Playback() {
   const words = useWords();
-  return <h1 className="unseen">{words("playback_label")}</h1>;
+  const { me } = useMe();
+  const cameras = useQuery({ queryKey: ["cameras"], queryFn: ({ signal }) => api.cameras(signal), staleTime: 10_000 });
+  const list = fetched(cameras);
+  const address = useSearch({ from: "/playback" });
+  const go = useNavigate({ from: "/playback" });
+
+  if (me && !mayWatch(me)) return <p className={styles.message}>{words("no_video_role")}</p>;
+  if (list.state === "loading") return <p className={styles.message}>{words("loading")}</p>;
+  if (list.state === "failed") {
+    return (
+      <div className={styles.message}>
+        <NoticeBox notice={list.notice} />
+      </div>
+    );
+  }
+  const all = list.value.cameras;
+  const chosen = camerasOf(address.c).flatMap((id) => all.find((camera) => camera.id === id) ?? []);
+  if (chosen.length === 0) {
+    return (
+      <div className={styles.message}>
+        <h1>{words("playback_pick")}</h1>
+        <AddCamera all={all} chosen={[]} onAdd={(id) => go({ search: (old) => ({ ...old, c: String(id) }) })} />
+      </div>
+    );
+  }
+  return <Deck all={all} chosen={chosen} person={me?.person.display || me?.person.name || ""} />;
+}
+
+/** One camera is shown from its main stream; several share the machine, so they show their sub-streams. */
+function streamOf(address: PlaybackAddress, chosen: readonly Camera[]): StreamKind {
+  const hasSub = chosen.every((camera) => camera.streams.some((stream) => stream.kind === "sub"));
+  if (!hasSub) return "main";
+  return address.q ?? (chosen.length > 1 ? "sub" : "main");
+}
+
+function useEngine(stream: StreamKind, startUs: UtcMicros): Engine | undefined {
+  const [engine, setEngine] = useState<Engine>();
+  const start = useRef(startUs);
+  useEffect(() => {
+    const fresh = new Engine(stream, start.current);
+    setEngine(fresh);
+    return () => {
+      start.current = fresh.nowUs();
+      fresh.close();
+    };
+  }, [stream]);
+  return engine;
+}
+
+function Deck({ all, chosen, person }: { all: Camera[]; chosen: Camera[]; person: string }) {
+  const address = useSearch({ from: "/playback" });
+  const stream = streamOf(address, chosen);
+  const start = useRef(address.t === undefined ? nodeNowUs() - FIRST_BACK_US : address.t * 1e6);
+  const engine = useEngine(stream, start.current);
+  if (!engine) return null;
+  return <Running {...{ all, chosen, person, stream, engine, address }} />;
+}
+
+/** Coverage of twice the visible span, so that a small pan needs no question; asked again while it can still change. */
+function useCoverage(chosen: readonly Camera[], stream: StreamKind, view: View) {
+  const ids = chosen.map((camera) => camera.id);
+  const gridUs = 2 ** Math.ceil(Math.log2(spanOf(view)));
+  const fromUs = (Math.floor(view.fromUs / gridUs) - 0.5) * gridUs;
+  const toUs = (Math.ceil(view.toUs / gridUs) + 0.5) * gridUs;
+  return useQuery({
+    queryKey: ["coverage", ids, stream, fromUs, toUs],
+    queryFn: ({ signal }) =>
+      api.coverage({ cameras: ids, stream, from_us: Math.floor(fromUs), to_us: Math.floor(toUs), px: 4000 }, signal),
+    placeholderData: keepPreviousData,
+    refetchInterval: toUs > nodeNowUs() ? 3000 : false,
+  });
+}
+
+function Running({
+  all,
+  chosen,
+  person,
+  stream,
+  engine,
+  address,
+}: {
+  all: Camera[];
+  chosen: Camera[];
+  person: string;
+  stream: StreamKind;
+  engine: Engine;
+  address: PlaybackAddress;
+}) {
+  const words = useWords();
+  const go = useNavigate({ from: "/playback" });
+  const { playing, rate } = engine.use();
+  const [exporting, setExporting] = useState(false);
+  const first = useMemo(() => centred(engine.nowUs(), (address.z ?? FIRST_SPAN_S) * 1e6), [engine, address.z]);
+  const view = useRef(first);
+  const [seen, setSeen] = useState(first);
+  const coverage = useCoverage(chosen, stream, seen);
+  const change = useCallback(
+    (next: Partial<PlaybackAddress>) => go({ search: (old) => ({ ...old, ...next }), replace: true }),
+    [go],
+  );
+
+  const remember = useCallback(() => {
+    const t = Math.round(engine.nowUs() / 1e5) / 10;
+    change({ t, z: Math.round(spanOf(view.current) / 1e5) / 10 });
+  }, [engine, change]);
+  const timer = useRef<ReturnType<typeof setTimeout>>(undefined);
+  const onView = useCallback(
+    (next: View) => {
+      clearTimeout(timer.current);
+      timer.current = setTimeout(() => {
+        setSeen(next);
+        remember();
+      }, 150);
+    },
+    [remember],
+  );
+  useEffect(() => () => clearTimeout(timer.current), []);
+  // A link made while playing opens where the play head was a few seconds ago.
+  useEffect(() => {
+    if (!playing) return;
+    const every = setInterval(remember, 5000);
+    return () => clearInterval(every);
+  }, [playing, remember]);
+
+  const mark = (name: "i" | "o", us: UtcMicros | undefined) =>
+    change({ [name]: us === undefined ? undefined : Math.round(us / 1e4) / 100 });
+  const seek = (us: UtcMicros) => {
+    engine.seek(us);
+    if (us < view.current.fromUs || us > view.current.toUs) {
+      view.current = centred(us, spanOf(view.current));
+      onView(view.current);
+    }
+    remember();
+  };
+  const zoom = (factor: number) => {
+    view.current = zoomed(view.current, factor, engine.nowUs());
+    onView(view.current);
+  };
+  const setSpan = (spanUs: number) => {
+    view.current = centred(engine.nowUs(), spanUs);
+    onView(view.current);
+  };
+  const setCameras = (ids: number[]) => change({ c: ids.join(",") });
+  const step = (direction: 1 | -1) => {
+    const at = RATES.indexOf(rate) + direction;
+    const next: Rate | undefined = RATES[at];
+    if (next) engine.setRate(next);
+  };
+
+  useKeys(({ code, shiftKey }) => {
+    const onButton =
+      document.activeElement?.closest("button, a, [role='radio']") !== null && document.activeElement !== document.body;
+    switch (code) {
+      case "Space":
+      case "KeyK":
+        if (code === "Space" && onButton) return false;
+        engine.play(code === "KeyK" ? false : !playing);
+        remember();
+        return true;
+      case "KeyL":
+        if (playing) step(1);
+        else engine.play(true);
+        return true;
+      case "KeyJ":
+        step(-1);
+        return true;
+      case "ArrowLeft":
+      case "ArrowRight":
+        seek(engine.nowUs() + (code === "ArrowLeft" ? -1 : 1) * (shiftKey ? 60e6 : 5e6));
+        return true;
+      case "Comma":
+      case "Period":
+        seek(engine.nowUs() + (code === "Comma" ? -40_000 : 40_000));
+        return true;
+      case "Equal":
+      case "NumpadAdd":
+        zoom(0.5);
+        return true;
+      case "Minus":
+      case "NumpadSubtract":
+        zoom(2);
+        return true;
+      case "BracketLeft":
+        mark("i", engine.nowUs());
+        return true;
+      case "BracketRight":
+        mark("o", engine.nowUs());
+        return true;
+      case "KeyE":
+        setExporting(true);
+        return true;
+      case "KeyT":
+        document.querySelector<HTMLInputElement>("input[name='time']")?.focus();
+        return true;
+      default:
+        return false;
+    }
+  });
+
+  const inUs = address.i === undefined ? undefined : address.i * 1e6;
+  const outUs = address.o === undefined ? undefined : address.o * 1e6;
+  const others = (id: number) => chosen.map((camera) => camera.id).filter((other) => other !== id);
+  return (
+    <div className={styles.page}>
+      <h1 className="unseen">{words("playback_label")}</h1>
+      <Tools
+        {...{ all, chosen, engine, stream, inUs, outUs }}
+        onSeek={seek}
+        onMark={mark}
+        onStream={(q) => change({ q })}
+        onAdd={(id) => setCameras([...others(id), id].slice(-MOST_CAMERAS))}
+        onExport={() => setExporting(true)}
+      />
+      <ul className={styles.screens} data-count={chosen.length}>
+        {chosen.map((camera) => (
+          <Screen
+            key={`${camera.id}-${stream}`}
+            {...{ engine, camera }}
+            coverage={coverage.data}
+            watermark={person}
+            onRemove={() => setCameras(others(camera.id))}
+          />
+        ))}
+      </ul>
+      <div className={styles.bottom}>
+        <Timeline
+          {...{ engine, view, inUs, outUs, onView }}
+          cameras={chosen}
+          coverage={coverage.data}
+          onSettled={remember}
+          onZoom={zoom}
+          onSpan={setSpan}
+        />
+        <Gaps coverage={coverage.data} view={seen} onGo={seek} />
+      </div>
+      {exporting && <ExportDialog cameras={chosen} fromUs={inUs} toUs={outUs} onClose={() => setExporting(false)} />}
+    </div>
+  );
 }

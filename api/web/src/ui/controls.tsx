@@ -25,12 +25,13 @@ export function Field({
   type,
   placeholder,
   invalid,
+  list,
   ...props
-}: TextFieldProps & { label: string; placeholder?: string; invalid?: boolean; type?: string }) {
+}: TextFieldProps & { label: string; placeholder?: string; invalid?: boolean; type?: string; list?: string }) {
   return (
     <TextField {...props} className={styles.field ?? ""} isInvalid={invalid ?? false} {...(type && { type })}>
       <Label>{label}</Label>
-      <Input className={styles.input ?? ""} {...(placeholder && { placeholder })} />
+      <Input className={styles.input ?? ""} {...(placeholder && { placeholder })} {...(list && { list })} />
     </TextField>
   );
 }
