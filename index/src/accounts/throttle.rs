@@ -92,7 +92,7 @@ struct Tries {
     barred_until: Option<Instant>,
 }
 
-impl<K: Hash + Eq + Clone> Tally<K> {
+impl<K: Hash + Eq> Tally<K> {
     /// How long this one is barred yet.
     fn bar(&self, key: &K, now: Instant) -> Option<Duration> {
         let until = self.entries.get(key)?.barred_until?;
@@ -120,13 +120,13 @@ impl<K: Hash + Eq + Clone> Tally<K> {
         Some(bar)
     }
 
-    /// Makes room: those of long ago, or else the one whose last try is oldest.
+    /// Makes room: those of long ago, or else the half whose last tries are oldest, so that a flood pays for it rarely.
     fn forget(&mut self, now: Instant) {
         self.entries.retain(|_, tries| !tries.is_forgotten(now));
-        if self.entries.len() >= REMEMBERED
-            && let Some(oldest) = self.entries.iter().min_by_key(|(_, tries)| tries.last()).map(|(key, _)| key.clone())
-        {
-            self.entries.remove(&oldest);
+        if self.entries.len() >= REMEMBERED {
+            let mut lasts: Vec<_> = self.entries.values().map(Tries::last).collect();
+            let (_, &mut median, _) = lasts.select_nth_unstable(REMEMBERED / 2);
+            self.entries.retain(|_, tries| tries.last() > median);
         }
     }
 }

@@ -11,6 +11,7 @@
 //! Integers are little-endian. The hash is that of the hash before it and of bytes 8 to the hash.
 
 use super::JournalError;
+use super::segment::SECTOR;
 use crate::model::UtcMicros;
 use serde::{Deserialize, Serialize};
 use std::{borrow::Cow, fmt};
@@ -182,6 +183,18 @@ pub(super) fn encode(pending: &Pending, place: Place, before: Hash, out: &mut Ve
     let crc = crc32c::crc32c(&out[start + 8..]);
     out[start + 4..start + 8].copy_from_slice(&crc.to_le_bytes());
     hash
+}
+
+/// Appends a whole commit of at least one record after (`tail`, `before`), and zeros to the next sector. Returns the new
+/// tail and its hash.
+pub(super) fn encode_commit(records: &[Pending], commit: u64, tail: Seq, before: Hash, out: &mut Vec<u8>) -> (Seq, Hash) {
+    let (mut seq, mut hash) = (tail, before);
+    for (n, pending) in records.iter().enumerate() {
+        seq = seq.next();
+        hash = encode(pending, Place { seq, commit, first: n == 0, last: n + 1 == records.len() }, hash, out);
+    }
+    out.resize(out.len().next_multiple_of(SECTOR as usize), 0);
+    (seq, hash)
 }
 
 /// The record at the start of `bytes`. `None` if there is none, or not a whole and unchanged one.

@@ -1,6 +1,6 @@
 //! The one thread that writes the journal: takes all that waits, writes it as one commit, syncs, then tells.
 
-use super::record::{self, Hash, Pending, Place, Seq};
+use super::record::{self, Hash, Pending, Seq};
 use super::segment::{Header, SECTOR, SegmentFile};
 use super::{JournalError, JournalLimits, Shared, lock};
 use crate::model::{NodeId, UtcMicros};
@@ -131,19 +131,13 @@ impl Writer {
         if self.end >= self.limits.segment_bytes.max(2 * SECTOR) {
             self.rotate()?;
         }
-        let (mut seq, mut hash, commit) = (self.seq, self.hash, self.commit + 1);
+        let commit = self.commit + 1;
         self.buffer.clear();
-        for (n, pending) in records.iter().enumerate() {
-            seq = seq.next();
-            let place = Place { seq, commit, first: n == 0, last: n + 1 == records.len() };
-            let offset = self.end + self.buffer.len() as u64;
-            hash = record::encode(pending, place, hash, &mut self.buffer);
-            self.file.note(seq, offset);
-        }
-        self.buffer.resize(self.buffer.len().next_multiple_of(SECTOR as usize), 0);
+        let (seq, hash) = record::encode_commit(records, commit, self.seq, self.hash, &mut self.buffer);
         let path = &self.file.path;
         self.file.file.write_all_at(&self.buffer, self.end).map_err(JournalError::io("write", path))?;
         self.file.file.sync_data().map_err(JournalError::io("sync", path))?;
+        self.file.note(self.seq.next(), self.end);
         self.end += self.buffer.len() as u64;
         (self.seq, self.hash, self.commit) = (seq, hash, commit);
         let mut files = lock(&self.shared.files);
