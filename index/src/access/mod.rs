@@ -25,3 +25,6 @@ pub use policy::{Action, Denied, Grant};
 pub use purpose::{Category, Purpose, PurposeError};
 pub use records::{AccessEnd, AccessRecord, Began, Filter, Page};
 pub use register::{AccessRequest, AdmitError, Register};
+
+#[cfg(test)]
+mod tests;

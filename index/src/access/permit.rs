@@ -59,6 +59,19 @@ impl Extent {
 
 /// The right to read some media, whose access record is durable (I8). Only [`Register::admit`] makes one; it can be
 /// neither copied nor made up. Dropping it ends the access: the register notes when, and how many bytes left.
+///
+/// ```compile_fail,E0451
+/// # use index::access::{Action, Extent, Permit};
+/// # fn forge(real: Permit, extent: Extent) -> Permit {
+/// Permit { extent, ..real } // its fields are its own
+/// # }
+/// ```
+/// ```compile_fail,E0599
+/// # use index::access::Permit;
+/// # fn copy(permit: &Permit) -> Permit {
+/// permit.clone() // one record, one permit
+/// # }
+/// ```
 #[must_use = "dropping the permit ends the access"]
 pub struct Permit {
     access: Seq,

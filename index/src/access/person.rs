@@ -47,6 +47,7 @@ impl Scope {
 
 /// Somebody signed in, with the rights they have now. Look it up anew for each request: rights may have been taken away.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Person {
     /// The account's name: what the register files the access under.
     pub name: String,

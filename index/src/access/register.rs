@@ -197,6 +197,12 @@ impl Register {
         owed.into_iter().for_each(|(at, ended)| self.write_end(at, ended));
     }
 
+    /// What memory holds, for comparing with a rebuild.
+    #[cfg(test)]
+    pub(super) fn remembered(&self) -> Projection {
+        self.projection().clone()
+    }
+
     fn projection(&self) -> MutexGuard<'_, Projection> {
         lock(&self.projection)
     }
