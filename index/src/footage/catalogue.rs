@@ -1,0 +1,216 @@
+//! Which footage exists, by time: for each stream its segments in order, 80 bytes each, in memory. A month of 50 streams is
+//! 20 MB and is asked by binary search. What is inside a sealed segment stands in its footer and is read when wanted.
+//!
+//! Nothing here is the truth: all of it can be read from the segment files again.
+
+use super::{format::Entry, spans};
+use crate::model::{RetentionClass, StreamId, UtcMicros, Window};
+use std::{
+    collections::HashMap,
+    sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    time::Duration,
+};
+
+/// One use of one segment file.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) struct SegmentKey {
+    /// The volume's place in the configuration.
+    pub(super) volume: u16,
+    pub(super) number: u32,
+    pub(super) incarnation: u64,
+}
+
+/// What memory holds of a segment.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) struct SegmentMeta {
+    pub(super) key: SegmentKey,
+    /// From its first picture to the end of its last.
+    pub(super) window: Window,
+    /// The recorded time inside, where it is not all of the window.
+    pub(super) holes: Option<Box<[Window]>>,
+    pub(super) bytes: u64,
+    pub(super) records: u32,
+    pub(super) class: RetentionClass,
+    /// The entries of a segment that has no footer (yet).
+    pub(super) entries: Option<Vec<Entry>>,
+}
+
+impl SegmentMeta {
+    /// The recorded time in it, merged.
+    pub(super) fn spans(&self) -> &[Window] {
+        self.holes.as_deref().unwrap_or(std::slice::from_ref(&self.window))
+    }
+
+    /// Sets window and spans from the recorded time, merged and in order. Not empty.
+    pub(super) fn set_spans(&mut self, spans: &[Window]) {
+        if let (Some(first), Some(last)) = (spans.first(), spans.last()) {
+            self.window = Window::new(first.from, last.to);
+            self.holes = (spans.len() > 1).then(|| spans.into());
+        }
+    }
+}
+
+/// One stream's segments.
+#[derive(Default)]
+pub(super) struct StreamIndex {
+    /// By the time of their first picture.
+    segments: Vec<SegmentMeta>,
+    bytes: u64,
+    /// The longest window among them: how far back a search must look.
+    longest: Duration,
+    /// Where the newest picture ends.
+    newest: Option<UtcMicros>,
+}
+
+impl StreamIndex {
+    /// Segments that overlap `window`, by their start.
+    pub(super) fn overlapping(&self, window: Window) -> impl Iterator<Item = &SegmentMeta> {
+        let first = self.segments.partition_point(|segment| segment.window.from < window.from - self.longest);
+        let last = self.segments.partition_point(|segment| segment.window.from < window.to).max(first);
+        self.segments[first..last].iter().filter(move |segment| segment.window.overlaps(window))
+    }
+
+    /// The last segment that begins at or before `at` and those before it, newest first.
+    pub(super) fn back_from(&self, at: UtcMicros) -> impl Iterator<Item = &SegmentMeta> {
+        let end = self.segments.partition_point(|segment| segment.window.from <= at);
+        self.segments[..end].iter().rev()
+    }
+
+    /// The recorded time in `window`, clipped to it, merged, in order.
+    pub(super) fn recorded(&self, window: Window) -> Vec<Window> {
+        let mut merged = Vec::new();
+        let inside = self.overlapping(window).flat_map(|segment| segment.spans().iter().copied());
+        for span in inside.map(|span| span.intersect(window)).filter(|span| !span.is_empty()) {
+            spans::join(&mut merged, span);
+        }
+        merged
+    }
+
+    /// Where the last recorded span that begins before `at` ends, at the latest at `at`.
+    pub(super) fn recorded_before(&self, at: UtcMicros) -> Option<UtcMicros> {
+        let spans = self.back_from(at).take(4).flat_map(SegmentMeta::spans);
+        spans.filter(|span| span.from < at).map(|span| span.to.min(at)).max()
+    }
+
+    /// Where the first recorded span that ends after `at` begins, at the earliest at `at`.
+    pub(super) fn recorded_after(&self, at: UtcMicros) -> Option<UtcMicros> {
+        let first = self.segments.partition_point(|segment| segment.window.from < at - self.longest);
+        let spans = self.segments[first..].iter().filter(|segment| segment.window.to > at).take(4).flat_map(SegmentMeta::spans);
+        spans.filter(|span| span.to > at).map(|span| span.from.max(at)).min()
+    }
+
+    pub(super) fn segments(&self) -> &[SegmentMeta] {
+        &self.segments
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    pub(super) fn newest(&self) -> Option<UtcMicros> {
+        self.newest
+    }
+
+    fn insert(&mut self, meta: SegmentMeta) {
+        self.bytes += meta.bytes;
+        self.longest = self.longest.max(meta.window.duration());
+        self.newest = self.newest.max(Some(meta.window.to));
+        let at = self.segments.partition_point(|other| other.window.from <= meta.window.from);
+        self.segments.insert(at, meta);
+    }
+
+    fn position(&self, key: SegmentKey) -> Option<usize> {
+        // The one that is looked for is nearly always the newest.
+        self.segments.iter().rposition(|segment| segment.key == key)
+    }
+}
+
+/// The index of all streams.
+#[derive(Default)]
+pub(super) struct Catalogue {
+    streams: RwLock<HashMap<StreamId, StreamIndex>>,
+}
+
+impl Catalogue {
+    pub(super) fn read(&self) -> RwLockReadGuard<'_, HashMap<StreamId, StreamIndex>> {
+        self.streams.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, HashMap<StreamId, StreamIndex>> {
+        self.streams.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a segment that recovery found, unless it is known.
+    pub(super) fn insert(&self, stream: StreamId, meta: SegmentMeta) {
+        let mut streams = self.write();
+        let index = streams.entry(stream).or_default();
+        if index.position(meta.key).is_none() {
+            index.insert(meta);
+        }
+    }
+
+    /// Adds what one commit made durable: records of an open segment, and whether it is sealed now.
+    pub(super) fn announce(&self, commits: impl Iterator<Item = Commit>) {
+        let mut streams = self.write();
+        for commit in commits {
+            streams.entry(commit.stream).or_default().announce(commit);
+        }
+    }
+
+    /// Forgets a segment. Says what it was.
+    pub(super) fn remove(&self, stream: StreamId, key: SegmentKey) -> Option<SegmentMeta> {
+        let mut streams = self.write();
+        let index = streams.get_mut(&stream)?;
+        let meta = index.segments.remove(index.position(key)?);
+        index.bytes -= meta.bytes;
+        Some(meta)
+    }
+}
+
+/// What one commit added to one segment.
+pub(super) struct Commit {
+    pub(super) stream: StreamId,
+    pub(super) key: SegmentKey,
+    pub(super) class: RetentionClass,
+    pub(super) entries: Vec<Entry>,
+    pub(super) sealed: bool,
+}
+
+impl StreamIndex {
+    fn announce(&mut self, commit: Commit) {
+        let Some(first) = commit.entries.first() else {
+            if let (true, Some(at)) = (commit.sealed, self.position(commit.key)) {
+                self.segments[at].entries = None;
+            }
+            return;
+        };
+        let at = self.position(commit.key).unwrap_or_else(|| {
+            self.insert(SegmentMeta {
+                key: commit.key,
+                window: first.window(),
+                holes: None,
+                bytes: 0,
+                records: 0,
+                class: commit.class,
+                entries: Some(Vec::new()),
+            });
+            self.position(commit.key).unwrap_or(0)
+        });
+        let segment = &mut self.segments[at];
+        let mut spans = segment.spans().to_vec();
+        for entry in &commit.entries {
+            spans::join(&mut spans, entry.window());
+            segment.bytes += u64::from(entry.payload_len);
+            self.bytes += u64::from(entry.payload_len);
+        }
+        segment.set_spans(&spans);
+        segment.records += commit.entries.len() as u32;
+        self.longest = self.longest.max(segment.window.duration());
+        self.newest = self.newest.max(Some(segment.window.to));
+        match (&mut segment.entries, commit.sealed) {
+            (entries, true) => *entries = None,
+            (Some(entries), false) => entries.extend(commit.entries),
+            (None, false) => {}
+        }
+    }
+}

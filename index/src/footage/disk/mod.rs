@@ -1,0 +1,57 @@
+//! The one way to bytes on a disk. Two implementations: the machine's ([`RealDisk`]), and one that tears, loses and refuses
+//! writes from a seed (`sim`, for tests). Everything above speaks to a directory of fixed-size files through these traits, so the
+//! store that is tested is the store that runs.
+
+mod buffer;
+mod real;
+
+pub(super) use buffer::AlignedBuffer;
+pub(super) use real::RealDisk;
+
+use std::{io, sync::Arc};
+
+/// A directory of one volume.
+pub(super) trait Disk: Send + Sync {
+    /// Makes a file of `len` bytes whose blocks are allocated, so that writing it never meets a full disk. Reads as zeros. Durable
+    /// after [`DiskFile::sync`] and [`Disk::sync_dir`].
+    fn create(&self, name: &str, len: u64) -> io::Result<Arc<dyn DiskFile>>;
+    /// Opens a file that is there.
+    fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>>;
+    /// The files in a directory below the volume (`""` for its own), by name.
+    fn list(&self, dir: &str) -> io::Result<Vec<String>>;
+    /// Removes a file; durable after [`Disk::sync_dir`].
+    fn remove(&self, name: &str) -> io::Result<()>;
+    /// Makes a directory's names durable.
+    fn sync_dir(&self, dir: &str) -> io::Result<()>;
+    /// Reads a small file whole.
+    fn read_small(&self, name: &str) -> io::Result<Vec<u8>>;
+    /// Puts a small file in place of the one of that name, so that a crash leaves either the old or the new one, whole. Durable
+    /// on return.
+    fn replace_small(&self, name: &str, bytes: &[u8]) -> io::Result<()>;
+    /// Makes every write that returned before this call, to any of `touched`, durable: one sync where the file system allows it.
+    /// After an error nothing is known about any of them, and asking again proves nothing.
+    fn sync_written(&self, touched: &[Arc<dyn DiskFile>]) -> io::Result<()>;
+    /// Bytes that may still be allocated.
+    fn free_bytes(&self) -> io::Result<u64>;
+    /// Whether writes bypass the page cache.
+    fn is_direct(&self) -> bool;
+}
+
+/// One file of a volume.
+pub(super) trait DiskFile: Send + Sync {
+    /// Writes all of `bytes`; offset, length and the memory's address are multiples of 4,096.
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+    /// Fills all of `bytes`, from any offset.
+    fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()>;
+    /// Makes what was written to this file durable, its length included.
+    fn sync(&self) -> io::Result<()>;
+    /// Its length.
+    fn len(&self) -> io::Result<u64>;
+}
+
+/// Reads `len` bytes at `offset` into fresh memory.
+pub(super) fn read_vec(file: &dyn DiskFile, offset: u64, len: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; len];
+    file.read_at(&mut bytes, offset)?;
+    Ok(bytes)
+}

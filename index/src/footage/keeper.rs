@@ -1,0 +1,297 @@
+//! The one who keeps a volume in order beside its writer: at start it looks after what an earlier run left open, then it fills the
+//! pool, writes checkpoints, and removes what is past its term. Nothing here is waited for by recording.
+
+use super::{
+    catalogue::SegmentKey,
+    checkpoint::{self, Checkpoint},
+    disk::DiskFile,
+    format::{Entry, SegmentHeader, SegmentState},
+    pool::{Growth, Size},
+    recovery::{self, Found},
+    retention,
+    shared::Shared,
+    volume::{Volume, lock, segment_name, segment_number},
+};
+use crate::model::{GapCause, RetentionClass, StreamId, UtcMicros};
+use serde_json::json;
+use std::{
+    collections::{HashMap, HashSet},
+    io,
+    sync::{Arc, PoisonError, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+const CHECKPOINT: Duration = Duration::from_secs(30);
+const RETENTION: Duration = Duration::from_secs(20);
+const PAUSE: Duration = Duration::from_millis(500);
+/// Files made in one go before the directory is synced.
+const BATCH: usize = 8;
+/// Segments removed in one go: at most some four times what is recorded meanwhile.
+const REMOVALS: usize = 64;
+/// Free files in a row that are still free, after which the rest of a checkpoint's list is believed: files are used in its order.
+const STILL_FREE: usize = 4;
+
+/// What is left to do in the background after a volume was opened.
+#[derive(Default)]
+pub(super) struct Leftovers {
+    /// Files that the checkpoint does not vouch for.
+    unknown: Vec<u32>,
+    /// What a checkpoint knows of segments that were open.
+    entries: HashMap<SegmentKey, Vec<Entry>>,
+}
+
+/// Opens a volume for recording: takes its checkpoint's word for what is sealed and free, and leaves the rest for
+/// [`Keeper::recover`]. Fast whatever the volume holds.
+pub(super) fn open(volume: &Volume, shared: &Shared) -> io::Result<Leftovers> {
+    let mut present: HashSet<u32> = volume.disk.list("segs")?.iter().filter_map(|name| segment_number(name)).collect();
+    let mut leftovers = Leftovers::default();
+    let checkpoint = checkpoint::read(&*volume.disk, volume.id, volume.index);
+    let mut pool = lock(&volume.pool);
+    present.iter().for_each(|number| pool.saw(*number));
+    let Checkpoint { segments, free } = checkpoint.unwrap_or_default();
+    for (stream, meta, size) in segments {
+        match (meta.entries, Size::ALL.get(usize::from(size))) {
+            (None, Some(size)) if present.remove(&meta.key.number) => {
+                pool.found(meta.key.number, *size, false);
+                shared.catalogue.insert(stream, super::catalogue::SegmentMeta { entries: None, ..meta });
+            }
+            (Some(entries), _) => drop(leftovers.entries.insert(meta.key, entries)),
+            (None, _) => {}
+        }
+    }
+    for (size, numbers) in Size::ALL.into_iter().zip(free) {
+        let mut still = 0;
+        for number in numbers.into_iter().filter(|number| present.contains(number)).collect::<Vec<_>>() {
+            if still < STILL_FREE {
+                let found = recovery::probe(&*volume.disk.open(&segment_name(number))?, volume.index, number)?;
+                if !matches!(found, Found::Free) {
+                    still = 0;
+                    continue;
+                }
+                still += 1;
+            }
+            present.remove(&number);
+            pool.found(number, size, true);
+        }
+    }
+    leftovers.unknown = present.into_iter().collect();
+    leftovers.unknown.sort_unstable();
+    Ok(leftovers)
+}
+
+/// See the module.
+pub(super) struct Keeper {
+    pub(super) volume: Arc<Volume>,
+    pub(super) shared: Arc<Shared>,
+}
+
+impl Keeper {
+    /// The thread.
+    pub(super) fn run(self, leftovers: Leftovers) {
+        self.recover(leftovers);
+        let (mut saved, mut swept) = (Instant::now(), Instant::now() - RETENTION);
+        let mut saved_changes = u64::MAX;
+        loop {
+            if self.shared.closing.load(Ordering::Acquire) {
+                return;
+            }
+            let grew = self.grow(BATCH);
+            let changes = self.volume.changes.load(Ordering::Relaxed);
+            if saved_changes == u64::MAX || (changes != saved_changes && saved.elapsed() >= CHECKPOINT) {
+                (saved, saved_changes) = (Instant::now(), changes);
+                self.save();
+            }
+            if swept.elapsed() >= RETENTION || self.volume.full.load(Ordering::Relaxed) {
+                swept = Instant::now();
+                if self.sweep() > 0 {
+                    self.save();
+                }
+            }
+            if !grew {
+                let pool = lock(&self.volume.pool);
+                drop(self.volume.chores.wait_timeout(pool, PAUSE).unwrap_or_else(PoisonError::into_inner));
+            }
+        }
+    }
+
+    /// Looks into every file that the checkpoint does not vouch for: seals what was open, finds what is free.
+    pub(super) fn recover(&self, leftovers: Leftovers) {
+        let Leftovers { unknown, mut entries } = leftovers;
+        for number in unknown {
+            if self.shared.closing.load(Ordering::Acquire) {
+                return;
+            }
+            if let Err(error) = self.recover_file(number, &mut entries) {
+                tracing::error!(volume = %self.volume.name, segment = number, %error, "segment cannot be read");
+            }
+        }
+        self.volume.recovering.store(false, Ordering::Release);
+        self.shared.recovered();
+    }
+
+    fn recover_file(&self, number: u32, known: &mut HashMap<SegmentKey, Vec<Entry>>) -> io::Result<()> {
+        let volume = &self.volume;
+        let file = volume.disk.open(&segment_name(number))?;
+        let size = lock(&volume.pool).size_of(file.len()?);
+        let count = |free| {
+            if let Some(size) = size {
+                lock(&volume.pool).found(number, size, free);
+            }
+        };
+        match recovery::probe(&*file, volume.index, number)? {
+            Found::Free => count(true),
+            Found::Sealed { stream, meta } => {
+                count(false);
+                self.shared.catalogue.insert(stream, meta);
+            }
+            Found::Unsealed(header) => {
+                let key = volume.key(number, header.incarnation);
+                let used = self.salvage(&*file, &header, known.remove(&key).unwrap_or_default())?;
+                count(!used);
+            }
+            Found::Alien => {
+                tracing::error!(volume = %volume.name, segment = number, "not a segment, or its header is damaged: left alone");
+                lock(&volume.stats).damaged += 1;
+            }
+        }
+        volume.changed();
+        Ok(())
+    }
+
+    /// Seals what a crash left open. `false` if there was nothing in it, and it is free now.
+    fn salvage(&self, file: &dyn DiskFile, header: &SegmentHeader, known: Vec<Entry>) -> io::Result<bool> {
+        let volume = &self.volume;
+        let Some(stream) = header.stream else { return Ok(true) };
+        let scan = recovery::scan(file, header, known)?;
+        let Some(meta) = recovery::meta_of(header, volume.index, &scan.entries, None) else {
+            self.free_header(file, header.number, header.size)?;
+            file.sync()?;
+            return Ok(false);
+        };
+        recovery::seal(file, header, &scan)?;
+        file.sync()?;
+        for damage in &scan.damaged {
+            lock(&volume.stats).damaged += 1;
+            let body = json!({ "volume": volume.name, "segment": header.number, "from": damage.from, "to": damage.to });
+            self.shared.ledger.note("footage.damaged", body);
+            self.shared.ledger.lose(stream, damage.window, GapCause::Damaged, 0);
+            tracing::error!(volume = %volume.name, segment = header.number, offset = damage.from, "stored footage is damaged");
+        }
+        tracing::info!(volume = %volume.name, segment = header.number, %stream, fragments = scan.entries.len(), "segment salvaged");
+        self.shared.catalogue.insert(stream, meta);
+        Ok(true)
+    }
+
+    /// Makes files until enough are ready, at most `limit`. Says whether there may be more to make.
+    pub(super) fn grow(&self, limit: usize) -> bool {
+        let mut made = Vec::new();
+        for _ in 0..limit {
+            let open = lock(&self.volume.stats).open;
+            let growth = {
+                let mut pool = lock(&self.volume.pool);
+                let wanted = Size::ALL.into_iter().find(|size| pool.is_low(*size, open));
+                let urgent = wanted.map(|size| pool.growth(Some(size), false)).filter(|growth| *growth != Growth::Enough);
+                let growth = urgent.unwrap_or_else(|| pool.growth(None, true));
+                let starved = Size::ALL.into_iter().any(|size| pool.free(size) == 0);
+                self.volume.full.store(starved && growth == Growth::Enough && made.is_empty(), Ordering::Relaxed);
+                growth
+            };
+            match growth {
+                Growth::Enough => break,
+                Growth::Convert { remove, .. } => {
+                    self.volume.forget_file(remove);
+                    if let Err(error) = self.volume.disk.remove(&segment_name(remove)) {
+                        tracing::error!(volume = %self.volume.name, segment = remove, %error, "segment cannot be removed");
+                    }
+                }
+                Growth::Create { number, size } => {
+                    let bytes = lock(&self.volume.pool).bytes_of(size);
+                    match self.volume.disk.create(&segment_name(number), bytes) {
+                        Ok(_) => made.push((number, size)),
+                        Err(error) => {
+                            tracing::warn!(volume = %self.volume.name, %error, "the volume is smaller than configured");
+                            lock(&self.volume.pool).grown(number, size, false);
+                        }
+                    }
+                }
+            }
+        }
+        if made.is_empty() {
+            return false;
+        }
+        let durable = self.volume.disk.sync_dir("segs");
+        let mut pool = lock(&self.volume.pool);
+        for (number, size) in made {
+            pool.grown(number, size, durable.is_ok());
+        }
+        self.volume.changed();
+        true
+    }
+
+    /// Removes segments past their term. Says how many.
+    pub(super) fn sweep(&self) -> usize {
+        let Some(now) = self.shared.retention_now() else { return 0 };
+        let due = retention::expired(&self.shared.catalogue, self.volume.index, &self.shared.setup.terms, now, REMOVALS);
+        let mut gone = Vec::new();
+        for (stream, key) in due {
+            match self.remove(key) {
+                Ok((file, size)) => gone.push((stream, key, file, size)),
+                Err(error) => {
+                    tracing::error!(volume = %self.volume.name, segment = key.number, %error, "expired segment cannot be freed");
+                }
+            }
+        }
+        let files: Vec<_> = gone.iter().map(|(_, _, file, _)| Arc::clone(file)).collect();
+        if files.is_empty() || self.volume.disk.sync_written(&files).is_err() {
+            return 0;
+        }
+        for (stream, key, _, size) in &gone {
+            if let Some(meta) = self.shared.catalogue.remove(*stream, *key) {
+                self.shared.ledger.expired(*stream, meta.spans());
+            }
+            if let Some(size) = size {
+                lock(&self.volume.pool).give_back(key.number, *size);
+            }
+        }
+        self.volume.changed();
+        gone.len()
+    }
+
+    /// Writes over a segment's header that it is free. Nothing of it validates from then on; the sync is the caller's.
+    fn remove(&self, key: SegmentKey) -> io::Result<(Arc<dyn DiskFile>, Option<Size>)> {
+        let file = self.volume.disk.open(&segment_name(key.number))?;
+        let len = file.len()?;
+        self.free_header(&*file, key.number, len)?;
+        self.volume.forget_file(key.number);
+        Ok((file, lock(&self.volume.pool).size_of(len)))
+    }
+
+    fn free_header(&self, file: &dyn DiskFile, number: u32, size: u64) -> io::Result<()> {
+        let header = SegmentHeader {
+            state: SegmentState::Free,
+            incarnation: rand::random(),
+            node: self.shared.setup.node,
+            volume: self.volume.id,
+            number,
+            stream: None::<StreamId>,
+            class: RetentionClass::Standard,
+            created: UtcMicros::now(),
+            size,
+            base: crate::model::MediaTicks::default(),
+            clock_epoch: 0,
+            run: 0,
+            moov_len: 0,
+            moov_crc: 0,
+            chain: [0; 32],
+        };
+        recovery::write(file, 0, &header.encode(&super::mp4::ftyp(), &[]))
+    }
+
+    /// Writes the checkpoint that makes the next start fast. Failing costs only time at that start.
+    pub(super) fn save(&self) {
+        if let Err(error) = checkpoint::write(&self.volume, &self.shared.catalogue) {
+            tracing::warn!(volume = %self.volume.name, %error, "catalogue checkpoint not written");
+        }
+        self.shared.save_ledger();
+    }
+}

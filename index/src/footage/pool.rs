@@ -1,0 +1,233 @@
+//! The segment files of a volume: how many there are of each size, and which may be written. The pool is filled once, in the
+//! background, up to the volume's capacity, and from then on files are recycled: recording never allocates (and so never meets
+//! a full disk).
+
+use std::collections::VecDeque;
+
+/// Which of the two sizes of file.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) enum Size {
+    /// For main streams.
+    Main,
+    /// For sub-streams.
+    Sub,
+}
+
+impl Size {
+    pub(super) const ALL: [Self; 2] = [Self::Main, Self::Sub];
+
+    /// The size that footage of this kind goes to.
+    pub(super) fn of(kind: crate::model::StreamKind) -> Self {
+        match kind {
+            crate::model::StreamKind::Main => Self::Main,
+            crate::model::StreamKind::Sub => Self::Sub,
+        }
+    }
+}
+
+/// What the keeper should do to have files ready.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Growth {
+    /// Make a file of this number and size.
+    Create { number: u32, size: Size },
+    /// Remove a free file of the other size first: all capacity is taken up, and this size has none.
+    Convert { remove: u32, from: Size },
+    /// Nothing, or nothing that helps.
+    Enough,
+}
+
+/// See the module. Pure: it names files, others make them.
+pub(super) struct Pool {
+    sizes: [Class; 2],
+    next: u32,
+    capacity: u64,
+    /// Files being made.
+    growing: u64,
+}
+
+struct Class {
+    bytes: u64,
+    /// In the order in which they are to be used: oldest first. A checkpoint relies on it.
+    free: VecDeque<u32>,
+    total: usize,
+    used: usize,
+}
+
+/// Free files of each size that are kept ready beyond those in use.
+const AHEAD: usize = 2;
+/// Bytes in main files for one in sub files, when there is no need yet: about the ratio of their bit rates.
+const MAIN_SHARE: u64 = 7;
+
+impl Pool {
+    pub(super) fn new(main_bytes: u64, sub_bytes: u64, capacity: u64) -> Self {
+        let class = |bytes| Class { bytes, free: VecDeque::new(), total: 0, used: 0 };
+        Self { sizes: [class(main_bytes), class(sub_bytes)], next: 1, capacity, growing: 0 }
+    }
+
+    fn class(&mut self, size: Size) -> &mut Class {
+        &mut self.sizes[size as usize]
+    }
+
+    pub(super) fn bytes_of(&self, size: Size) -> u64 {
+        self.sizes[size as usize].bytes
+    }
+
+    /// Which size a file of that length is; `None` for one made under another configuration.
+    pub(super) fn size_of(&self, len: u64) -> Option<Size> {
+        Size::ALL.into_iter().find(|size| self.bytes_of(*size) == len)
+    }
+
+    /// Counts a file that is there, in use or not.
+    pub(super) fn found(&mut self, number: u32, size: Size, free: bool) {
+        self.saw(number);
+        let class = self.class(size);
+        class.total += 1;
+        if free {
+            class.free.push_back(number);
+        } else {
+            class.used += 1;
+        }
+    }
+
+    /// Never gives this number to a new file.
+    pub(super) fn saw(&mut self, number: u32) {
+        self.next = self.next.max(number + 1);
+    }
+
+    /// Takes a file into use.
+    pub(super) fn take(&mut self, size: Size) -> Option<u32> {
+        let class = self.class(size);
+        let number = class.free.pop_front()?;
+        class.used += 1;
+        Some(number)
+    }
+
+    /// Puts a file back whose header says so durably.
+    pub(super) fn give_back(&mut self, number: u32, size: Size) {
+        let class = self.class(size);
+        class.used = class.used.saturating_sub(1);
+        class.free.push_back(number);
+    }
+
+    /// A file is not to be used any more: the disk refused it.
+    pub(super) fn retire(&mut self, size: Size) {
+        let class = self.class(size);
+        class.used = class.used.saturating_sub(1);
+        class.total = class.total.saturating_sub(1);
+    }
+
+    pub(super) fn free(&self, size: Size) -> usize {
+        self.sizes[size as usize].free.len()
+    }
+
+    pub(super) fn free_numbers(&self, size: Size) -> impl Iterator<Item = u32> + '_ {
+        self.sizes[size as usize].free.iter().copied()
+    }
+
+    pub(super) fn total(&self) -> usize {
+        self.sizes.iter().map(|class| class.total).sum()
+    }
+
+    /// Bytes that files take up, and those being made.
+    pub(super) fn allocated(&self) -> u64 {
+        self.sizes.iter().map(|class| class.bytes * class.total as u64).sum::<u64>() + self.growing
+    }
+
+    /// Whether a size has fewer files ready than should be kept, `open` of which may be sealed at any time.
+    pub(super) fn is_low(&self, size: Size, open: usize) -> bool {
+        self.free(size) < AHEAD + open.min(self.sizes[size as usize].total / 8)
+    }
+
+    /// What to do next, most urgent first. `idle` asks for the whole capacity, not only for what is needed soon.
+    pub(super) fn growth(&mut self, wanted: Option<Size>, idle: bool) -> Growth {
+        let room = self.capacity.saturating_sub(self.allocated());
+        let main_first =
+            self.sizes[0].bytes * self.sizes[0].total as u64 <= MAIN_SHARE * self.sizes[1].bytes * self.sizes[1].total as u64;
+        let order = match (wanted, main_first) {
+            (Some(size), _) => vec![size],
+            (None, _) if !idle => vec![],
+            (None, true) => vec![Size::Main, Size::Sub],
+            (None, false) => vec![Size::Sub, Size::Main],
+        };
+        for size in &order {
+            if self.bytes_of(*size) <= room {
+                let number = self.next;
+                self.next += 1;
+                self.growing += self.bytes_of(*size);
+                return Growth::Create { number, size: *size };
+            }
+        }
+        if let Some(size) = wanted.filter(|size| self.free(*size) == 0) {
+            let other = if size == Size::Main { Size::Sub } else { Size::Main };
+            if self.free(other) > AHEAD
+                && let Some(remove) = self.class(other).free.pop_back()
+            {
+                self.class(other).total -= 1;
+                return Growth::Convert { remove, from: other };
+            }
+        }
+        Growth::Enough
+    }
+
+    /// A file that [`Pool::growth`] asked for is there and durable, or could not be made.
+    pub(super) fn grown(&mut self, number: u32, size: Size, made: bool) {
+        self.growing = self.growing.saturating_sub(self.bytes_of(size));
+        if made {
+            self.found(number, size, true);
+        } else {
+            // What the disk does not give now is not asked for again.
+            self.capacity = self.allocated();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MAIN: u64 = 4 << 20;
+    const SUB: u64 = 1 << 20;
+
+    fn fill(pool: &mut Pool) {
+        while let Growth::Create { number, size } = pool.growth(None, true) {
+            pool.grown(number, size, true);
+        }
+    }
+
+    #[test]
+    fn an_idle_pool_grows_to_its_capacity_and_no_further() {
+        let mut pool = Pool::new(MAIN, SUB, 64 << 20);
+        fill(&mut pool);
+        assert!(pool.allocated() <= 64 << 20 && pool.allocated() > (64 << 20) - MAIN);
+        assert!(pool.free(Size::Sub) >= 4 && pool.free(Size::Main) >= 12, "both sizes have their share");
+    }
+
+    #[test]
+    fn files_are_used_in_the_order_in_which_they_became_free() {
+        let mut pool = Pool::new(MAIN, SUB, 16 << 20);
+        for number in [5, 3, 9] {
+            pool.found(number, Size::Main, true);
+        }
+        assert_eq!(pool.take(Size::Main), Some(5));
+        pool.give_back(5, Size::Main);
+        assert_eq!([pool.take(Size::Main), pool.take(Size::Main), pool.take(Size::Main)], [Some(3), Some(9), Some(5)]);
+        assert_eq!(pool.take(Size::Main), None);
+    }
+
+    #[test]
+    fn a_size_that_ran_out_gets_room_from_the_other() {
+        let mut pool = Pool::new(MAIN, SUB, 32 << 20);
+        fill(&mut pool);
+        while pool.take(Size::Sub).is_some() {}
+        assert!(matches!(pool.growth(Some(Size::Sub), false), Growth::Convert { from: Size::Main, .. }));
+        assert!(matches!(pool.growth(Some(Size::Sub), false), Growth::Create { size: Size::Sub, .. }));
+    }
+
+    #[test]
+    fn a_disk_that_is_fuller_than_configured_is_not_asked_again() {
+        let mut pool = Pool::new(MAIN, SUB, 1 << 40);
+        let Growth::Create { number, size } = pool.growth(Some(Size::Main), false) else { panic!("there is room") };
+        pool.grown(number, size, false);
+        assert_eq!(pool.growth(Some(Size::Main), false), Growth::Enough);
+    }
+}

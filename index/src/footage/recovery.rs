@@ -1,0 +1,251 @@
+//! What a file holds, found out from its bytes: at start for those that were open, for all of them when a volume's checkpoint is lost.
+//!
+//! A record that does not read back is either the tail of a commit that a crash cut, which nobody was told of, or was
+//! damaged since. The difference is what stands behind it: each record names the first record of its commit, and a commit is written
+//! only after the one before it is durable. So if a later record's commit began behind the bad one, the bad one had been
+//! durable: it is reported, and both sides are kept. Otherwise the tail is cut off, and what is whole in it is kept.
+
+use super::{
+    catalogue::{SegmentKey, SegmentMeta},
+    disk::{AlignedBuffer, DiskFile, read_vec},
+    format::{
+        BLOCK, DATA_START, Entry, FOOTER, MAX_RECORDS, RECORD_HEADER, RecordHeader, SegmentHeader, SegmentState, Trailer,
+        checksum, encode_footer, footer_blocks, read_entries,
+    },
+    spans,
+};
+use crate::model::{StreamId, Window};
+use std::io;
+
+/// What a file is.
+pub(super) enum Found {
+    /// It may be written.
+    Free,
+    /// It holds footage and its footer.
+    Sealed { stream: StreamId, meta: SegmentMeta },
+    /// It holds footage and no footer (yet).
+    Unsealed(Box<SegmentHeader>),
+    /// It was made by something else, or its header is damaged: it is left alone.
+    Alien,
+}
+
+/// How far behind a bad record others of the same commit may stand: two commits' bytes.
+const SEARCH: u64 = 24 << 20;
+const CHUNK: usize = 1 << 20;
+
+/// Reads a file's two ends. `volume` is its volume's place in the configuration.
+pub(super) fn probe(file: &dyn DiskFile, volume: u16, number: u32) -> io::Result<Found> {
+    let size = file.len()?;
+    if size < DATA_START + FOOTER {
+        return Ok(Found::Alien);
+    }
+    let block = read_vec(file, 0, BLOCK)?;
+    let Some(header) = SegmentHeader::decode(&block) else {
+        // A file that was never used reads as zeros.
+        return Ok(if block.iter().all(|byte| *byte == 0) { Found::Free } else { Found::Alien });
+    };
+    Ok(match (header.state, header.stream) {
+        (SegmentState::Free, _) => Found::Free,
+        (SegmentState::Used, Some(stream)) if header.size == size && header.number == number => {
+            match sealed_meta(file, &header, volume)? {
+                Some(meta) => Found::Sealed { stream, meta },
+                None => Found::Unsealed(Box::new(header)),
+            }
+        }
+        _ => Found::Alien,
+    })
+}
+
+/// What the footer says, if there is one and what it says of the last commit is true: the sync that covered both may not
+/// have returned.
+fn sealed_meta(file: &dyn DiskFile, header: &SegmentHeader, volume: u16) -> io::Result<Option<SegmentMeta>> {
+    let last = read_vec(file, header.size - BLOCK as u64, BLOCK)?;
+    let Some(trailer) = Trailer::decode(&last, header.incarnation) else { return Ok(None) };
+    let footer = read_vec(file, header.size - FOOTER, footer_blocks(trailer.entries))?;
+    let Some(entries) = read_entries(&footer, &trailer) else { return Ok(None) };
+    if !trailer.salvaged && !last_commit_is_whole(file, header.incarnation, &entries)? {
+        return Ok(None);
+    }
+    Ok(meta_of(header, volume, &entries, None))
+}
+
+fn last_commit_is_whole(file: &dyn DiskFile, incarnation: u64, entries: &[Entry]) -> io::Result<bool> {
+    let Some(last) = entries.last() else { return Ok(true) };
+    let head = read_vec(file, last.offset(), RECORD_HEADER)?;
+    let Some(record) = RecordHeader::decode(&head, incarnation) else { return Ok(false) };
+    for entry in entries.iter().skip(record.span.first as usize) {
+        if !payload_is_whole(file, incarnation, entry.offset())? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Whether a record reads back, payload and all.
+pub(super) fn payload_is_whole(file: &dyn DiskFile, incarnation: u64, offset: u64) -> io::Result<bool> {
+    let head = read_vec(file, offset, RECORD_HEADER)?;
+    let Some(record) = RecordHeader::decode(&head, incarnation) else { return Ok(false) };
+    if offset + record.total_len() > file.len()? {
+        return Ok(false);
+    }
+    let payload = read_vec(file, offset + RECORD_HEADER as u64, record.payload_len as usize)?;
+    Ok(checksum(incarnation, &payload) == record.payload_crc)
+}
+
+/// What memory holds of a segment with these entries. `None` if there are none.
+pub(super) fn meta_of(header: &SegmentHeader, volume: u16, entries: &[Entry], open: Option<Vec<Entry>>) -> Option<SegmentMeta> {
+    let mut set = Vec::new();
+    entries.iter().for_each(|entry| spans::join(&mut set, entry.window()));
+    let mut meta = SegmentMeta {
+        key: SegmentKey { volume, number: header.number, incarnation: header.incarnation },
+        window: *set.first()?,
+        holes: None,
+        bytes: entries.iter().map(|entry| u64::from(entry.payload_len)).sum(),
+        records: entries.len() as u32,
+        class: header.class,
+        entries: open,
+    };
+    meta.set_spans(&set);
+    Some(meta)
+}
+
+/// What was found in an unsealed file.
+#[derive(Default)]
+pub(super) struct Scan {
+    /// Records that are whole.
+    pub(super) entries: Vec<Entry>,
+    pub(super) chain: [u8; 32],
+    /// Acknowledged records that do not read back: where, and when they were filmed at the most.
+    pub(super) damaged: Vec<Damage>,
+    /// Bytes between whole records, that were never acknowledged.
+    torn: Vec<(u64, u64)>,
+}
+
+/// A stretch of a file that was whole once.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Damage {
+    pub(super) from: u64,
+    pub(super) to: u64,
+    /// Between the whole records around it.
+    pub(super) window: Window,
+}
+
+/// Reads the records of an unsealed file, header by header; of the last commits the payloads too. `known` are entries that
+/// a checkpoint tells of: they are not read again.
+pub(super) fn scan(file: &dyn DiskFile, header: &SegmentHeader, known: Vec<Entry>) -> io::Result<Scan> {
+    let limit = header.size - FOOTER;
+    let mut records: Vec<(u64, RecordHeader)> = Vec::new();
+    let mut gaps: Vec<(u64, u64, usize)> = Vec::new();
+    let mut at = known.last().map_or(DATA_START, Entry::end);
+    let mut next = known.len() as u32;
+    while known.len() + records.len() < MAX_RECORDS {
+        match read_record(file, header.incarnation, at, limit)?.filter(|record| record.record >= next) {
+            Some(record) => {
+                next = record.record + 1;
+                let end = at + record.total_len();
+                records.push((at, record));
+                at = end;
+            }
+            None => match search(file, header.incarnation, at, limit, next)? {
+                Some(found) => {
+                    gaps.push((at, found, records.len()));
+                    at = found;
+                }
+                None => break,
+            },
+        }
+    }
+    let mut scan = Scan { entries: known, chain: header.chain, ..Scan::default() };
+    classify(&mut scan, &records, &gaps);
+    let last_commit = records.last().map(|(_, record)| record.span.commit);
+    for (offset, record) in &records {
+        if Some(record.span.commit) == last_commit && !payload_is_whole(file, header.incarnation, *offset)? {
+            scan.torn.push((*offset, offset + record.total_len()));
+            continue;
+        }
+        scan.entries.push(Entry::of(record, *offset));
+        scan.chain = record.chain;
+    }
+    if let (true, Some(last)) = (records.is_empty(), scan.entries.last()) {
+        scan.chain = read_record(file, header.incarnation, last.offset(), limit)?.map_or(header.chain, |record| record.chain);
+    }
+    Ok(scan)
+}
+
+/// Tells damage from crash tails: see the module.
+fn classify(scan: &mut Scan, records: &[(u64, RecordHeader)], gaps: &[(u64, u64, usize)]) {
+    for (from, to, behind) in gaps {
+        let Some((_, after)) = records.get(*behind) else { continue };
+        let bad = after.record.saturating_sub(1);
+        let durable = records[*behind..].iter().any(|(_, record)| record.span.first > bad);
+        if durable {
+            let before = behind.checked_sub(1).map(|before| Entry::of(&records[before].1, 0).window().to);
+            let before = before.or(scan.entries.last().map(|entry| entry.window().to)).unwrap_or(after.utc);
+            scan.damaged.push(Damage { from: *from, to: *to, window: Window::new(before, after.utc) });
+        } else {
+            scan.torn.push((*from, *to));
+        }
+    }
+}
+
+fn read_record(file: &dyn DiskFile, incarnation: u64, at: u64, limit: u64) -> io::Result<Option<RecordHeader>> {
+    if at + RECORD_HEADER as u64 > limit {
+        return Ok(None);
+    }
+    let head = read_vec(file, at, RECORD_HEADER)?;
+    Ok(RecordHeader::decode(&head, incarnation).filter(|record| at + record.total_len() <= limit))
+}
+
+/// The next block behind `at` that begins with a record numbered `least` or higher.
+fn search(file: &dyn DiskFile, incarnation: u64, at: u64, limit: u64, least: u32) -> io::Result<Option<u64>> {
+    let end = limit.min(at + SEARCH);
+    let mut from = at + BLOCK as u64;
+    while from < end {
+        let chunk = read_vec(file, from, CHUNK.min((end - from) as usize))?;
+        for (i, block) in chunk.chunks(BLOCK).enumerate() {
+            let offset = from + (i * BLOCK) as u64;
+            let record = RecordHeader::decode(block, incarnation);
+            if record.is_some_and(|record| record.record >= least && offset + record.total_len() <= limit) {
+                return Ok(Some(offset));
+            }
+        }
+        from += chunk.len() as u64;
+    }
+    Ok(None)
+}
+
+/// Gives an unsealed file its footer, so that it plays and need not be scanned again. Writes only where nothing was ever
+/// acknowledged. The caller syncs.
+pub(super) fn seal(file: &dyn DiskFile, header: &SegmentHeader, scan: &Scan) -> io::Result<()> {
+    let mut set = Vec::new();
+    scan.entries.iter().for_each(|entry| spans::join(&mut set, entry.window()));
+    let tail = scan.entries.last().map_or(DATA_START, Entry::end);
+    let mut trailer = Trailer {
+        incarnation: header.incarnation,
+        entries: 0,
+        entries_crc: 0,
+        bytes: scan.entries.iter().map(|entry| u64::from(entry.payload_len)).sum(),
+        data_end: tail,
+        chain: scan.chain,
+        salvaged: true,
+        spans: Some(set),
+    };
+    let mut pieces = encode_footer(header.size, &scan.entries, &mut trailer);
+    for (from, to) in scan.torn.iter().filter(|(from, _)| *from < tail) {
+        let mut free = vec![0; BLOCK];
+        free[..4].copy_from_slice(&((to - from) as u32).to_be_bytes());
+        free[4..8].copy_from_slice(b"free");
+        pieces.push((*from, free));
+    }
+    for (offset, piece) in pieces {
+        write(file, offset, &piece)?;
+    }
+    Ok(())
+}
+
+/// Writes whole blocks from any memory.
+pub(super) fn write(file: &dyn DiskFile, offset: u64, bytes: &[u8]) -> io::Result<()> {
+    let mut aligned = AlignedBuffer::default();
+    aligned.push(bytes);
+    file.write_at(aligned.bytes(), offset)
+}

@@ -1,0 +1,124 @@
+use super::*;
+
+fn recorded(store: &Store, stream: StreamId) -> Vec<(f64, f64)> {
+    let seconds = |t: UtcMicros| (t.as_micros() - EPOCH) as f64 / 1e6;
+    let tiles = store.coverage(stream, window(-100.0, 1000.0), Duration::ZERO);
+    let recorded = tiles.into_iter().filter(|tile| tile.state == IntervalState::Recorded);
+    recorded.map(|tile| (seconds(tile.window.from), seconds(tile.window.to))).collect()
+}
+
+#[test]
+fn what_is_appended_is_announced_after_it_is_durable_and_read_back_unit_by_unit() {
+    let mut site = Site::new();
+    let gate = stream(1, StreamKind::Main);
+    let announced = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&announced);
+    site.store.on_announced(Box::new(move |fragment| lock(&seen).push(fragment.clone())));
+    for n in 0..200 {
+        site.store.append(second(gate, n)).expect("the queue is not full");
+        if n % 7 == 0 {
+            site.store.flush();
+        }
+    }
+    site.store.flush();
+    assert_eq!(lock(&announced).len(), 200);
+    assert_eq!(site.store.recorded_to(gate), Some(at(200.0)));
+
+    for round in ["while running", "after a restart"] {
+        let reader = site.reader(&[gate]);
+        let fragments = reader.fragments(gate, window(0.0, 1000.0));
+        assert_eq!(fragments.len(), 200, "{round}");
+        for (n, fragment) in fragments.iter().enumerate() {
+            let read = reader.fetch(fragment).expect("it is there");
+            assert_eq!(read.units(), second(gate, n as i64).units, "{round}, second {n}");
+            assert!(fragment.starts_with_key);
+        }
+        assert_eq!(recorded(&site.store, gate), [(0.0, 200.0)], "{round}");
+        let (_, unit) = reader.key_unit(gate, at(77.9)).expect("readable").expect("there is one");
+        assert_eq!(unit, second(gate, 77).units[0]);
+        site.reopen();
+    }
+}
+
+#[test]
+fn a_reader_gets_nothing_that_its_permit_does_not_cover() {
+    let site = Site::new();
+    let (gate, yard) = (stream(1, StreamKind::Main), stream(2, StreamKind::Main));
+    site.store.append(second(gate, 0)).expect("room");
+    site.store.append(second(yard, 0)).expect("room");
+    site.store.flush();
+    let reader = site.reader(&[gate]);
+    assert!(reader.fragments(yard, window(0.0, 9.0)).is_empty());
+    assert!(matches!(reader.key_unit(yard, at(0.5)), Err(ReadError::NotPermitted { .. })));
+    let foreign = site.reader(&[yard]).fragments(yard, window(0.0, 9.0));
+    assert!(matches!(reader.fetch(&foreign[0]), Err(ReadError::NotPermitted { .. })));
+}
+
+#[test]
+fn a_draft_beyond_the_queues_bound_comes_back_whole() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let journal = Journal::open(&dir.path().join("journal"), NodeId::from_bytes(NODE)).expect("a journal");
+    let setup = Setup { queue_bytes: 40_000, commit_every: Duration::from_secs(3600), ..small(dir.path()) };
+    let store = Store::open(setup, journal).expect("a store");
+    let gate = stream(1, StreamKind::Main);
+    store.append(second(gate, 0)).expect("room");
+    store.append(second(gate, 1)).expect("room");
+    let full = store.append(second(gate, 2)).expect_err("the bound");
+    assert_eq!((full.draft.units.len(), full.queued, full.bound), (5, 30_000, 40_000));
+    store.flush();
+    store.append(*full.draft).expect("room again");
+}
+
+#[test]
+fn a_directory_that_cannot_be_used_is_refused_with_its_reason() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let journal = Journal::open(&dir.path().join("journal"), NodeId::from_bytes(NODE)).expect("a journal");
+    let open = |setup: Setup| Store::open(setup, Arc::clone(&journal)).map(drop);
+    let mut missing = small(dir.path());
+    missing.volumes[0].path = dir.path().join("nowhere");
+    assert!(matches!(open(missing), Err(OpenError::Missing { .. })));
+    assert!(matches!(open(Setup { volumes: vec![], ..small(dir.path()) }), Err(OpenError::NoVolume)));
+    assert!(matches!(open(Setup { segment_bytes: 5000, ..small(dir.path()) }), Err(OpenError::SegmentSize(5000))));
+    let first = Store::open(small(dir.path()), Arc::clone(&journal)).expect("a store");
+    assert!(matches!(open(small(dir.path())), Err(OpenError::Locked { .. })));
+    first.close();
+    let other = Setup { node: NodeId::from_bytes([8; 16]), ..small(dir.path()) };
+    assert!(matches!(open(other), Err(OpenError::Foreign { .. })));
+    open(small(dir.path())).expect("free again");
+}
+
+#[test]
+fn another_run_or_other_tracks_begin_another_segment() {
+    let site = Site::new();
+    let gate = stream(1, StreamKind::Main);
+    for (n, run) in [(0, 1), (1, 1), (10, 2), (11, 2)] {
+        site.store.append(draft(gate, n, 500, run)).expect("room");
+    }
+    site.store.flush();
+    let fragments = site.reader(&[gate]).fragments(gate, window(0.0, 100.0));
+    let segments: Vec<_> = fragments.iter().map(|fragment| fragment.segment).collect();
+    assert_eq!(segments.len(), 4);
+    assert!(segments[0] == segments[1] && segments[1] != segments[2] && segments[2] == segments[3]);
+    assert_eq!(recorded(&site.store, gate), [(0.0, 2.0), (10.0, 12.0)]);
+}
+
+#[test]
+fn every_index_can_be_thrown_away() {
+    let mut site = Site::new();
+    let streams = [stream(1, StreamKind::Main), stream(1, StreamKind::Sub), stream(9, StreamKind::Main)];
+    for n in 0..150 {
+        for stream in streams {
+            site.store.append(second(stream, n)).expect("room");
+        }
+        site.store.flush();
+    }
+    let all = |site: &Site| streams.map(|stream| site.reader(&[stream]).fragments(stream, window(0.0, 1000.0)));
+    let before = all(&site);
+    site.store.close();
+    std::fs::remove_file(site.dir.path().join("disk-1/catalogue.bin")).expect("it was written");
+    std::fs::remove_file(site.dir.path().join("ledger.json")).expect("it was written");
+    site.reopen();
+    assert!(all(&site) == before, "the timeline differs");
+    site.reopen();
+    assert!(all(&site) == before, "the timeline differs");
+}

@@ -1,0 +1,303 @@
+//! One volume: its identity, its pool of files, the queue before its writer, and how it fares. Shared between the writer, the
+//! keeper and whoever appends or reads.
+
+use super::{
+    catalogue::SegmentKey,
+    disk::{Disk, DiskFile},
+    pool::{Pool, Size},
+    types::{Draft, VolumeHealth, VolumeState},
+};
+use crate::model::{NodeId, VolumeId};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::VecDeque,
+    io,
+    path::PathBuf,
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+/// A lock whose holder cannot have left half-done work: every critical section here is a few assignments.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// See the module.
+pub(super) struct Volume {
+    /// Its place in the configuration.
+    pub(super) index: u16,
+    pub(super) name: String,
+    pub(super) path: PathBuf,
+    pub(super) id: VolumeId,
+    pub(super) capacity: u64,
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) queue: Mutex<Queue>,
+    /// Rung when the writer has something to do before its next commit.
+    pub(super) work: Condvar,
+    /// Rung after each commit.
+    pub(super) committed: Condvar,
+    pub(super) pool: Mutex<Pool>,
+    /// Rung when the keeper has something to do.
+    pub(super) chores: Condvar,
+    pub(super) stats: Mutex<Stats>,
+    /// No file to write to, and none to be had.
+    pub(super) full: AtomicBool,
+    pub(super) recovering: AtomicBool,
+    /// Commits of the pool and catalogue since the last checkpoint.
+    pub(super) changes: AtomicU64,
+    files: Mutex<VecDeque<(u32, Arc<dyn DiskFile>)>>,
+}
+
+/// Drafts before their commit.
+#[derive(Default)]
+pub(super) struct Queue {
+    pub(super) drafts: Vec<Draft>,
+    /// Bytes of those, and of those being written.
+    pub(super) bytes: usize,
+    pub(super) bound: usize,
+    /// Commit now. Counts the requests, so that each can wait for its own.
+    pub(super) flush: u64,
+    pub(super) flushed: u64,
+    pub(super) closing: bool,
+    /// The writer is gone: nothing will be committed any more.
+    pub(super) ended: bool,
+}
+
+/// How a volume fares.
+pub(super) struct Stats {
+    pub(super) state: VolumeState,
+    pub(super) errors: u32,
+    pub(super) last_error: Option<String>,
+    pub(super) bytes_written: u64,
+    pub(super) commits: u64,
+    pub(super) open: usize,
+    pub(super) damaged: u64,
+    /// Of the last commits, in microseconds.
+    times: VecDeque<u32>,
+}
+
+/// Refused writes after which a volume is only used if there is no other.
+const ERRORS_TO_DRAIN: u32 = 3;
+/// Commits whose time is remembered.
+const TIMES: usize = 256;
+
+impl Stats {
+    fn new() -> Self {
+        Self {
+            state: VolumeState::Ok,
+            errors: 0,
+            last_error: None,
+            bytes_written: 0,
+            commits: 0,
+            open: 0,
+            damaged: 0,
+            times: VecDeque::with_capacity(TIMES),
+        }
+    }
+
+    pub(super) fn committed(&mut self, took: Duration, bytes: u64) {
+        self.commits += 1;
+        self.bytes_written += bytes;
+        if self.times.len() == TIMES {
+            self.times.pop_front();
+        }
+        self.times.push_back(u32::try_from(took.as_micros()).unwrap_or(u32::MAX));
+    }
+
+    /// The disk refused a write: Ok → Suspect → Draining. Gives the new state if it changed.
+    pub(super) fn refused_write(&mut self, error: &io::Error) -> Option<VolumeState> {
+        self.errors += 1;
+        self.last_error = Some(error.to_string());
+        let state = if self.errors >= ERRORS_TO_DRAIN { VolumeState::Draining } else { VolumeState::Suspect };
+        self.fall_to(state)
+    }
+
+    /// The disk refused a sync: nothing it says about earlier writes can be believed (PostgreSQL, 2018).
+    pub(super) fn refused_sync(&mut self, error: &io::Error) -> Option<VolumeState> {
+        self.errors += 1;
+        self.last_error = Some(error.to_string());
+        let state = if self.errors > 2 * ERRORS_TO_DRAIN { VolumeState::Failed } else { VolumeState::Draining };
+        self.fall_to(state)
+    }
+
+    fn fall_to(&mut self, state: VolumeState) -> Option<VolumeState> {
+        (state > self.state).then(|| {
+            self.state = state;
+            state
+        })
+    }
+
+    /// Commit times in milliseconds at the given share of them, 0 to 1.
+    pub(super) fn commit_ms(&self, share: f64) -> f64 {
+        let mut times: Vec<u32> = self.times.iter().copied().collect();
+        times.sort_unstable();
+        let at = ((times.len() as f64 - 1.0) * share).round().max(0.0) as usize;
+        times.get(at).map_or(0.0, |micros| f64::from(*micros) / 1000.0)
+    }
+}
+
+/// What stands in the file `volume` of the directory.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Identity {
+    version: u16,
+    pub(super) id: VolumeId,
+    pub(super) node: NodeId,
+}
+
+impl Identity {
+    const NAME: &'static str = "volume.json";
+
+    /// Reads who the volume is, or prepares it when it is new. The error is a sentence.
+    pub(super) fn read_or_make(disk: &dyn Disk, node: NodeId, fresh: [u8; 16]) -> io::Result<Result<Self, String>> {
+        match Self::read(disk) {
+            Ok(Err(error)) => Ok(Err(error)),
+            Ok(Ok(identity)) if identity.node != node => Ok(Err(format!("it was prepared by node {}", identity.node))),
+            Ok(Ok(identity)) => Ok(Ok(identity)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let identity = Self { version: 1, id: VolumeId::from_bytes(fresh), node };
+                disk.replace_small(Self::NAME, &serde_json::to_vec_pretty(&identity)?)?;
+                Ok(Ok(identity))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Reads who the volume is.
+    pub(super) fn read(disk: &dyn Disk) -> io::Result<Result<Self, String>> {
+        let bytes = disk.read_small(Self::NAME)?;
+        Ok(match serde_json::from_slice::<Self>(&bytes) {
+            Ok(identity) if identity.version == 1 => Ok(identity),
+            Ok(identity) => Err(format!("its format is version {}, this program knows 1", identity.version)),
+            Err(error) => Err(format!("{} is unreadable: {error}", Self::NAME)),
+        })
+    }
+}
+
+/// The name of a segment's file below the volume.
+pub(super) fn segment_name(number: u32) -> String {
+    format!("segs/{number:08}.mp4")
+}
+
+/// The number in a file's name in `segs`.
+pub(super) fn segment_number(name: &str) -> Option<u32> {
+    let digits = name.strip_suffix(".mp4")?;
+    (digits.len() >= 8).then(|| digits.parse().ok()).flatten()
+}
+
+/// Files that stay open for reading.
+const FILES: usize = 128;
+
+impl Volume {
+    pub(super) fn new(
+        index: u16,
+        setup: &super::VolumeSetup,
+        disk: Arc<dyn Disk>,
+        id: VolumeId,
+        pool: Pool,
+        bound: usize,
+    ) -> Self {
+        Self {
+            index,
+            name: setup.name.clone(),
+            path: setup.path.clone(),
+            id,
+            capacity: setup.capacity,
+            disk,
+            queue: Mutex::new(Queue { bound, ..Queue::default() }),
+            work: Condvar::new(),
+            committed: Condvar::new(),
+            pool: Mutex::new(pool),
+            chores: Condvar::new(),
+            stats: Mutex::new(Stats::new()),
+            full: AtomicBool::new(false),
+            recovering: AtomicBool::new(true),
+            changes: AtomicU64::new(0),
+            files: Mutex::new(VecDeque::new()),
+        }
+    }
+
+    pub(super) fn state(&self) -> VolumeState {
+        lock(&self.stats).state
+    }
+
+    /// A segment's file, for reading. Keeps the last [`FILES`] open.
+    pub(super) fn file(&self, number: u32) -> io::Result<Arc<dyn DiskFile>> {
+        let mut files = lock(&self.files);
+        if let Some(at) = files.iter().position(|(other, _)| *other == number)
+            && let Some(entry) = files.remove(at)
+        {
+            let file = Arc::clone(&entry.1);
+            files.push_back(entry);
+            return Ok(file);
+        }
+        drop(files);
+        let file = self.disk.open(&segment_name(number))?;
+        let mut files = lock(&self.files);
+        if files.len() >= FILES {
+            files.pop_front();
+        }
+        files.push_back((number, Arc::clone(&file)));
+        Ok(file)
+    }
+
+    /// Forgets the open file of a segment that is removed.
+    pub(super) fn forget_file(&self, number: u32) {
+        lock(&self.files).retain(|(other, _)| *other != number);
+    }
+
+    /// Commits what is pending now, and waits until that was tried.
+    pub(super) fn flush(&self) {
+        let mut queue = lock(&self.queue);
+        queue.flush += 1;
+        let mine = queue.flush;
+        self.work.notify_one();
+        while queue.flushed < mine && !queue.ended {
+            queue = self.committed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Its figures.
+    pub(super) fn health(&self) -> VolumeHealth {
+        let (queue_bytes, queue_bound) = {
+            let queue = lock(&self.queue);
+            (queue.bytes, queue.bound)
+        };
+        let (segments_total, segments_free) = {
+            let pool = lock(&self.pool);
+            (pool.total(), Size::ALL.into_iter().map(|size| pool.free(size)).sum())
+        };
+        let stats = lock(&self.stats);
+        VolumeHealth {
+            name: self.name.clone(),
+            path: self.path.clone(),
+            state: stats.state,
+            direct_io: self.disk.is_direct(),
+            segments_total,
+            segments_free,
+            segments_open: stats.open,
+            full: self.full.load(Ordering::Relaxed),
+            capacity: self.capacity,
+            bytes_written: stats.bytes_written,
+            queue_bytes,
+            queue_bound,
+            commits: stats.commits,
+            commit_ms_p50: stats.commit_ms(0.5),
+            commit_ms_p99: stats.commit_ms(0.99),
+            last_error: stats.last_error.clone(),
+            recovering: self.recovering.load(Ordering::Acquire),
+            damaged: stats.damaged,
+        }
+    }
+
+    /// Something changed that the next checkpoint should say.
+    pub(super) fn changed(&self) {
+        self.changes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn key(&self, number: u32, incarnation: u64) -> SegmentKey {
+        SegmentKey { volume: self.index, number, incarnation }
+    }
+}

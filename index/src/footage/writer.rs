@@ -1,0 +1,351 @@
+//! The one who writes a volume: once a second it takes all pending drafts, writes them in the order of their place on disk, syncs
+//! once, and only then announces them (F3). The core, [`Writer::commit`], is one call without clock or thread, so that tests
+//! can crash it anywhere; [`run`] is the thread around it.
+
+use super::{
+    catalogue::Commit,
+    disk::{AlignedBuffer, DiskFile},
+    pool::Size,
+    segment::{OpenSegment, Place, record_bound, room},
+    shared::Shared,
+    types::{Announced, Draft, VolumeState},
+    volume::{Volume, lock, segment_name},
+};
+use crate::model::{GapCause, StreamId, UtcMicros};
+use std::{
+    collections::HashMap,
+    io,
+    sync::{Arc, PoisonError, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+/// A write is at most about this long: more only costs memory.
+const WRITE_BYTES: usize = 8 << 20;
+/// A segment that nothing was added to for this long is sealed: its stream has ended.
+const IDLE: Duration = Duration::from_secs(600);
+
+/// See the module.
+pub(super) struct Writer {
+    volume: Arc<Volume>,
+    shared: Arc<Shared>,
+    open: HashMap<StreamId, OpenSegment>,
+    /// The last chain value of each stream, for its next segment.
+    chains: HashMap<StreamId, [u8; 32]>,
+    buffer: AlignedBuffer,
+    scratch: Vec<u8>,
+    monotonic: Instant,
+}
+
+/// What became of a commit's drafts.
+#[derive(Default)]
+pub(super) struct Outcome {
+    /// There was no file for these yet; the keeper makes some.
+    pub(super) waiting: Vec<Draft>,
+    /// The disk refused these: they belong to another volume, or are lost.
+    pub(super) refused: Vec<Draft>,
+}
+
+/// What is written and not yet synced.
+#[derive(Default)]
+struct Batch {
+    files: Vec<Arc<dyn DiskFile>>,
+    /// Segments that got their footer.
+    sealed: Vec<OpenSegment>,
+    /// Streams whose open segments were written to.
+    streams: Vec<StreamId>,
+    /// Drafts written, to be handed on if the sync fails.
+    drafts: Vec<Draft>,
+    bytes: u64,
+}
+
+impl Batch {
+    fn touch(&mut self, file: &Arc<dyn DiskFile>) {
+        if !self.files.last().is_some_and(|last| Arc::ptr_eq(last, file)) {
+            self.files.push(Arc::clone(file));
+        }
+    }
+}
+
+impl Writer {
+    pub(super) fn new(volume: Arc<Volume>, shared: Arc<Shared>) -> Self {
+        Self {
+            volume,
+            shared,
+            open: HashMap::new(),
+            chains: HashMap::new(),
+            buffer: AlignedBuffer::default(),
+            scratch: Vec::new(),
+            monotonic: Instant::now(),
+        }
+    }
+
+    /// Makes drafts durable and announces them. Those of one stream keep their order.
+    pub(super) fn commit(&mut self, mut drafts: Vec<Draft>, now: UtcMicros) -> Outcome {
+        let began = Instant::now();
+        // By place on disk: open segments by number, new ones last. The sort is stable, so a stream's drafts stay in order.
+        let place = |draft: &Draft| (self.open.get(&draft.stream).map_or(u32::MAX, |open| open.key.number), draft.stream);
+        drafts.sort_by_cached_key(place);
+        let (mut outcome, mut batch) = (Outcome::default(), Batch::default());
+        let mut drafts = drafts.into_iter().peekable();
+        while let Some(draft) = drafts.next() {
+            let stream = draft.stream;
+            let mut group = vec![draft];
+            while let Some(draft) = drafts.next_if(|draft| draft.stream == stream) {
+                group.push(draft);
+            }
+            self.write_stream(stream, group, now, &mut batch, &mut outcome);
+        }
+        self.seal_idle(now, &mut batch);
+        if batch.files.is_empty() {
+            return outcome;
+        }
+        match self.volume.disk.sync_written(&batch.files) {
+            Ok(()) => self.announce(batch, began),
+            Err(error) => {
+                // Never asked again: the segments keep their durable prefix, the drafts are still in memory.
+                self.fell(&error, true);
+                for stream in &batch.streams {
+                    self.abandon(*stream);
+                }
+                outcome.refused.append(&mut batch.drafts);
+            }
+        }
+        outcome
+    }
+
+    /// Writes one stream's drafts, in one piece where they follow each other.
+    fn write_stream(&mut self, stream: StreamId, group: Vec<Draft>, now: UtcMicros, batch: &mut Batch, outcome: &mut Outcome) {
+        self.buffer.clear();
+        let mut at = self.open.get(&stream).map_or(0, |open| open.tail);
+        let mut group = group.into_iter();
+        let mut failed = None;
+        while let Some(draft) = group.next() {
+            let size = Size::of(stream.kind);
+            if record_bound(&draft) > room(lock(&self.volume.pool).bytes_of(size)) {
+                self.shared.lose(&draft, GapCause::CameraFault, "a fragment larger than a segment");
+                continue;
+            }
+            let goes_on = self.open.get(&stream).is_some_and(|open| open.takes(&draft, self.shared.setup.segment_max));
+            let step = if goes_on && self.buffer.len() < WRITE_BYTES {
+                Ok(true)
+            } else if goes_on {
+                self.write_out(stream, &mut at, batch).map(|()| true)
+            } else {
+                self.write_out(stream, &mut at, batch)
+                    .and_then(|()| self.seal(stream, batch))
+                    .and_then(|()| self.begin(&draft, &mut at, now, batch))
+            };
+            match step {
+                Ok(true) => {}
+                Ok(false) => {
+                    outcome.waiting.push(draft);
+                    outcome.waiting.extend(group);
+                    return;
+                }
+                Err(error) => {
+                    failed = Some((error, Some(draft)));
+                    break;
+                }
+            }
+            if let Some(open) = self.open.get_mut(&stream) {
+                open.encode(&draft, &mut self.buffer, &mut self.scratch, self.monotonic.elapsed().as_micros() as u64);
+                open.touched = now;
+                batch.drafts.push(draft);
+            }
+        }
+        let failed = failed.or_else(|| self.write_out(stream, &mut at, batch).err().map(|error| (error, None)));
+        if let Some((error, draft)) = failed {
+            self.fell(&error, false);
+            self.abandon(stream);
+            // Those of this stream that were written before in this batch go too: their segment is given up.
+            let (mine, others) = std::mem::take(&mut batch.drafts).into_iter().partition(|draft| draft.stream == stream);
+            batch.drafts = others;
+            batch.streams.retain(|other| *other != stream);
+            batch.sealed.retain(|sealed| sealed.stream != stream);
+            outcome.refused.extend::<Vec<Draft>>(mine);
+            outcome.refused.extend(draft);
+            outcome.refused.extend(group);
+        }
+        self.buffer.shrink(2 * WRITE_BYTES);
+    }
+
+    /// Writes what is encoded at `at`, where it was encoded for.
+    fn write_out(&mut self, stream: StreamId, at: &mut u64, batch: &mut Batch) -> io::Result<()> {
+        let Some(open) = self.open.get(&stream).filter(|_| self.buffer.len() > 0) else { return Ok(()) };
+        open.file.write_at(self.buffer.bytes(), *at)?;
+        *at += self.buffer.len() as u64;
+        batch.bytes += self.buffer.len() as u64;
+        self.buffer.clear();
+        batch.touch(&open.file);
+        if batch.streams.last() != Some(&stream) {
+            batch.streams.push(stream);
+        }
+        Ok(())
+    }
+
+    /// Ends a stream's segment, if it has one, with its footer.
+    fn seal(&mut self, stream: StreamId, batch: &mut Batch) -> io::Result<()> {
+        let Some(open) = self.open.get(&stream) else { return Ok(()) };
+        for (offset, piece) in open.footer() {
+            let mut aligned = AlignedBuffer::default();
+            aligned.push(&piece);
+            open.file.write_at(aligned.bytes(), offset)?;
+            batch.bytes += piece.len() as u64;
+        }
+        batch.touch(&open.file);
+        if let Some(open) = self.open.remove(&stream) {
+            self.chains.insert(stream, open.chain);
+            batch.sealed.push(open);
+        }
+        Ok(())
+    }
+
+    /// Begins a segment for `draft`. `false` if there is no free file.
+    fn begin(&mut self, draft: &Draft, at: &mut u64, now: UtcMicros, batch: &mut Batch) -> io::Result<bool> {
+        let size = Size::of(draft.stream.kind);
+        let (taken, bytes) = {
+            let mut pool = lock(&self.volume.pool);
+            (pool.take(size), pool.bytes_of(size))
+        };
+        self.volume.chores.notify_one();
+        let Some(number) = taken else { return Ok(false) };
+        let file = self.volume.disk.open(&segment_name(number))?;
+        let place = Place {
+            key: self.volume.key(number, rand::random()),
+            node: self.shared.setup.node,
+            volume: self.volume.id,
+            size: bytes,
+            chain: self.chains.get(&draft.stream).copied().unwrap_or_default(),
+            now,
+        };
+        let Some((open, head)) = OpenSegment::begin(&place, file, draft) else {
+            lock(&self.volume.pool).give_back(number, size);
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "a decoder configuration that fits no segment"));
+        };
+        let mut aligned = AlignedBuffer::default();
+        aligned.push(&head);
+        open.file.write_at(aligned.bytes(), 0)?;
+        batch.bytes += head.len() as u64;
+        batch.touch(&open.file);
+        *at = open.tail;
+        self.volume.forget_file(number);
+        self.open.insert(draft.stream, open);
+        Ok(true)
+    }
+
+    /// Seals segments whose streams have ended.
+    fn seal_idle(&mut self, now: UtcMicros, batch: &mut Batch) {
+        let idle: Vec<_> = self.open.values().filter(|open| now.since(open.touched) > IDLE).map(|open| open.stream).collect();
+        for stream in idle {
+            if let Err(error) = self.seal(stream, batch) {
+                self.fell(&error, false);
+                self.abandon(stream);
+            }
+        }
+    }
+
+    /// Everything in the batch is durable: says so.
+    fn announce(&mut self, batch: Batch, began: Instant) {
+        let mut commits = Vec::with_capacity(batch.streams.len() + batch.sealed.len());
+        let commit = |open: &mut OpenSegment, sealed| Commit {
+            stream: open.stream,
+            key: open.key,
+            class: open.class,
+            entries: open.committed(),
+            sealed,
+        };
+        for mut sealed in batch.sealed {
+            commits.push(commit(&mut sealed, true));
+        }
+        for stream in &batch.streams {
+            commits.extend(self.open.get_mut(stream).map(|open| commit(open, false)));
+        }
+        self.shared.catalogue.announce(commits.into_iter());
+        let fragments = batch.drafts.len() as u64;
+        self.shared.fragments.fetch_add(fragments, Ordering::Relaxed);
+        {
+            let mut stats = lock(&self.volume.stats);
+            stats.committed(began.elapsed(), batch.bytes);
+            stats.open = self.open.len();
+        }
+        self.volume.changed();
+        let watchers = self.shared.watchers.read().unwrap_or_else(PoisonError::into_inner);
+        for draft in &batch.drafts {
+            let announced = Announced { stream: draft.stream, window: draft.window(), bytes: draft.bytes() as u64 };
+            watchers.iter().for_each(|watch| watch(&announced));
+        }
+    }
+
+    /// The disk refused something: the volume falls by rule, and its fall is an event.
+    fn fell(&self, error: &io::Error, sync: bool) {
+        let fell = {
+            let mut stats = lock(&self.volume.stats);
+            if sync { stats.refused_sync(error) } else { stats.refused_write(error) }
+        };
+        if let Some(state) = fell {
+            self.shared.volume_fell(&self.volume, state, error);
+        }
+    }
+
+    /// Gives up a stream's open segment. What is durable in it stays in the catalogue with its entries; recovery seals the
+    /// file at the next start.
+    fn abandon(&mut self, stream: StreamId) {
+        if let Some(open) = self.open.remove(&stream) {
+            self.chains.remove(&stream);
+            lock(&self.volume.pool).retire(Size::of(open.stream.kind));
+        }
+    }
+}
+
+/// The thread: commits when it is time, when much is pending, when asked, and a last time at the end.
+pub(super) fn run(mut writer: Writer) {
+    let (volume, shared) = (Arc::clone(&writer.volume), Arc::clone(&writer.shared));
+    let mut waiting = Vec::new();
+    let mut last = Instant::now();
+    loop {
+        let (drafts, requests, closing) = next_batch(&volume, &shared, last, &mut waiting);
+        last = Instant::now();
+        let bytes: usize = drafts.iter().map(Draft::bytes).sum();
+        let outcome = writer.commit(drafts, UtcMicros::now());
+        waiting = outcome.waiting;
+        if !waiting.is_empty() && (closing || volume.full.load(Ordering::Relaxed)) {
+            for draft in waiting.drain(..) {
+                shared.lose(&draft, GapCause::Disk, "no segment is free and none is past its term");
+            }
+        }
+        let kept: usize = waiting.iter().map(Draft::bytes).sum();
+        {
+            let mut queue = lock(&volume.queue);
+            queue.bytes -= bytes - kept;
+            queue.flushed = requests;
+            queue.ended = closing;
+        }
+        volume.committed.notify_all();
+        shared.rehome(&volume, outcome.refused);
+        if closing {
+            return;
+        }
+    }
+}
+
+/// Waits for the next commit to be due and takes what it is to write.
+fn next_batch(volume: &Volume, shared: &Shared, last: Instant, waiting: &mut Vec<Draft>) -> (Vec<Draft>, u64, bool) {
+    let due = last + shared.setup.commit_every;
+    let mut queue = lock(&volume.queue);
+    loop {
+        let now = Instant::now();
+        let asked = queue.closing || queue.flush > queue.flushed;
+        let many = queue.bytes >= shared.setup.commit_bytes && !queue.drafts.is_empty() && waiting.is_empty();
+        if asked || many || now >= due {
+            let mut drafts = std::mem::take(waiting);
+            drafts.append(&mut queue.drafts);
+            return (drafts, queue.flush, queue.closing);
+        }
+        queue = volume.work.wait_timeout(queue, due - now).unwrap_or_else(PoisonError::into_inner).0;
+    }
+}
+
+/// Whether a volume in that state is given new streams.
+pub(super) fn takes_new(state: VolumeState) -> bool {
+    state <= VolumeState::Suspect
+}
