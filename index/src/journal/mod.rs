@@ -17,6 +17,7 @@
 
 mod check;
 mod error;
+mod health;
 mod read;
 mod record;
 mod recover;
@@ -25,6 +26,7 @@ mod writer;
 
 pub use check::Verified;
 pub use error::JournalError;
+pub use health::JournalHealth;
 pub use read::Seen;
 pub use record::{Entry, Hash, MAX_BODY, Record, Seq};
 
@@ -71,6 +73,7 @@ struct Shared {
     /// Rung after each commit.
     committed: Condvar,
     watchers: Mutex<Vec<Watcher>>,
+    health: Mutex<health::Tally>,
 }
 
 /// Called after each commit with the new tail.
@@ -113,13 +116,14 @@ impl Journal {
     /// # Errors
     /// As [`Journal::open`].
     pub fn open_with(dir: &Path, node: NodeId, limits: JournalLimits) -> Result<Arc<Self>, JournalError> {
-        let (found, commit) = recover::recover(dir, node)?;
+        let (found, commit) = recover::recover(dir, node, limits.segment_bytes)?;
         let shared = Arc::new(Shared {
             queue: Mutex::new(Queue::new(limits.queue_records)),
             work: Condvar::new(),
             files: Mutex::new(found),
             committed: Condvar::new(),
-            watchers: Mutex::new(Vec::new()),
+            watchers: Mutex::default(),
+            health: Mutex::default(),
         });
         let writer = writer::start(dir.to_owned(), node, limits, commit, Arc::clone(&shared))?;
         Ok(Arc::new(Self { dir: dir.to_owned(), node, shared, writer: Mutex::new(Some(writer)) }))
@@ -148,7 +152,10 @@ impl Journal {
             Ok(pending) => lock(&self.shared.queue).push(pending, then),
         };
         match refused {
-            Some((then, error)) => then(Err(error)),
+            Some((then, error)) => {
+                lock(&self.shared.health).refused += 1;
+                then(Err(error));
+            }
             None => self.shared.work.notify_one(),
         }
     }
@@ -164,6 +171,14 @@ impl Journal {
     pub fn head(&self) -> (Seq, Hash) {
         let files = lock(&self.shared.files);
         (files.tail, files.tail_hash)
+    }
+
+    /// How the journal does.
+    #[must_use]
+    pub fn health(&self) -> JournalHealth {
+        let waiting = lock(&self.shared.queue).waiting();
+        let tail = self.tail();
+        lock(&self.shared.health).report(tail, waiting)
     }
 
     /// Waits until a record newer than `seen` is durable, at most `limit`. Returns the tail.

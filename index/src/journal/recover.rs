@@ -7,7 +7,7 @@ use std::{fs, path::Path, sync::Arc};
 
 /// Finds the tail, cuts off what was never acknowledged, and refuses what was and is damaged. Returns the files and the
 /// number of the last commit.
-pub(super) fn recover(dir: &Path, node: NodeId) -> Result<(Files, u64), JournalError> {
+pub(super) fn recover(dir: &Path, node: NodeId, reserve: u64) -> Result<(Files, u64), JournalError> {
     fs::create_dir_all(dir).map_err(JournalError::io("create", dir))?;
     if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         segment::sync_dir(parent)?;
@@ -26,7 +26,7 @@ pub(super) fn recover(dir: &Path, node: NodeId) -> Result<(Files, u64), JournalE
             before: Hash::ZERO,
             created: UtcMicros::now(),
         };
-        segments.push(Arc::new(SegmentFile::create(dir, header)?));
+        segments.push(Arc::new(SegmentFile::draft(dir, header, reserve)?.publish(dir)?));
         return Ok((Files { segments, tail: Seq::ZERO, tail_hash: Hash::ZERO }, 0));
     };
     let scan = scan_file(newest)?;

@@ -12,6 +12,10 @@
 use super::record::{self, Hash, Raw, Seq};
 use super::{JournalError, lock};
 use crate::model::{NodeId, UtcMicros};
+use rustix::{
+    fs::{FallocateFlags, fallocate},
+    io::Errno,
+};
 use std::{
     fs::{self, File},
     io,
@@ -117,9 +121,9 @@ impl SegmentFile {
         Ok(Self { path: path.to_owned(), header, file, end: AtomicU64::new(length), points: Mutex::default() })
     }
 
-    /// Creates a file in `dir` that is there after a power cut, or not at all.
-    pub(super) fn create(dir: &Path, header: Header) -> Result<Self, JournalError> {
-        let path = dir.join(format!("{:020}{SUFFIX}", header.first.get()));
+    /// Prepares a file in `dir` under another name, with room for `reserve` bytes, so that a full disk shows here and not
+    /// in the middle of a commit. It is no part of the journal before [`Draft::publish`].
+    pub(super) fn draft(dir: &Path, header: Header, reserve: u64) -> Result<Draft, JournalError> {
         let draft = dir.join(format!("{:020}{SUFFIX}.new", header.first.get()));
         let file = File::options()
             .read(true)
@@ -130,10 +134,13 @@ impl SegmentFile {
             .open(&draft)
             .map_err(JournalError::io("create", &draft))?;
         file.write_all_at(&header.encode(), 0).map_err(JournalError::io("write", &draft))?;
+        // Not every file system reserves; where it does not, a full disk shows when a commit is written.
+        if let Err(Errno::NOSPC | Errno::DQUOT) = fallocate(&file, FallocateFlags::KEEP_SIZE, 0, reserve) {
+            let full = io::Error::from(io::ErrorKind::StorageFull);
+            return Err(JournalError::io("reserve room for", &draft)(full));
+        }
         file.sync_all().map_err(JournalError::io("sync", &draft))?;
-        fs::rename(&draft, &path).map_err(JournalError::io("rename", &path))?;
-        sync_dir(dir)?;
-        Ok(Self { path, header, file, end: AtomicU64::new(SECTOR), points: Mutex::default() })
+        Ok(Draft { path: draft, header, file })
     }
 
     pub(super) fn end(&self) -> u64 {
@@ -161,6 +168,24 @@ impl SegmentFile {
         if far_from_before && far_from_next {
             points.insert(after, (seq, offset));
         }
+    }
+}
+
+/// A file that waits for its name.
+pub(super) struct Draft {
+    path: PathBuf,
+    header: Header,
+    file: File,
+}
+
+impl Draft {
+    /// Gives the file its name. It is there after a power cut, or not at all.
+    pub(super) fn publish(self, dir: &Path) -> Result<SegmentFile, JournalError> {
+        let Self { path: draft, header, file } = self;
+        let path = dir.join(format!("{:020}{SUFFIX}", header.first.get()));
+        fs::rename(&draft, &path).map_err(JournalError::io("rename", &path))?;
+        sync_dir(dir)?;
+        Ok(SegmentFile { path, header, file, end: AtomicU64::new(SECTOR), points: Mutex::default() })
     }
 }
 

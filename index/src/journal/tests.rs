@@ -295,20 +295,43 @@ fn what_is_queued_when_the_journal_closes_is_durable_and_later_records_are_refus
 }
 
 #[test]
-fn after_a_failed_write_everything_is_refused_and_what_was_durable_still_reads() {
+fn a_journal_that_cannot_begin_its_next_file_goes_on_in_the_present_one() {
     let dir = tempfile::tempdir().expect("a directory");
-    let place = dir.path().join("journal");
+    let (place, moved) = (dir.path().join("journal"), dir.path().join("elsewhere"));
     let limits = JournalLimits { segment_bytes: 1024, ..JournalLimits::default() };
     let journal = Journal::open_with(&place, node(), limits).expect("opens");
+    fs::rename(&place, &moved).expect("moved");
+    for n in 1..=20 {
+        append(&journal, [n]);
+    }
+    fs::rename(&moved, &place).expect("moved back");
+    append(&journal, 21..=30);
+    append(&journal, 31..=40);
+    assert_eq!(numbers(&journal, 1, 100), (1..=40).collect::<Vec<_>>());
+    assert!(journal.file_starts().len() > 1, "it rotates as soon as it can");
+    drop(journal);
+    assert_eq!(Journal::verify(&place).expect("whole").expect("there").tail, Seq::new(40));
+}
+
+#[test]
+fn after_a_failure_everything_is_refused_and_what_was_durable_still_reads() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let limits = JournalLimits { segment_bytes: 1024, ..JournalLimits::default() };
+    let journal = Journal::open_with(dir.path(), node(), limits).expect("opens");
     append(&journal, [1]);
-    // The next file cannot be created where no directory is.
-    fs::rename(&place, dir.path().join("elsewhere")).expect("moved");
-    assert!(matches!(journal.append(record(2)).wait(), Err(JournalError::Io { doing: "create", .. })));
-    assert!(matches!(journal.append(record(3)).wait(), Err(JournalError::Io { .. } | JournalError::Closed)));
+    // The next file cannot have its name: something else has it.
+    let taken = dir.path().join("00000000000000000002.journal");
+    fs::create_dir(&taken).expect("created");
+    assert!(matches!(journal.append(record(2)).wait(), Err(JournalError::Io { doing: "rename", .. })));
+    assert!(matches!(journal.append(record(3)).wait(), Err(JournalError::Closed)));
+    let health = journal.health();
+    assert!(matches!(health.failed, Some(JournalError::Io { .. })) && health.refused == 1 && health.tail == Seq::new(1));
     assert_eq!(numbers(&journal, 1, 10), [1]);
     drop(journal);
-    let again = Journal::open(&dir.path().join("elsewhere"), node()).expect("opens");
+    fs::remove_dir(&taken).expect("removed");
+    let again = Journal::open(dir.path(), node()).expect("opens");
     append(&again, [2]);
+    assert_eq!((again.health().commits, again.health().failed.is_none()), (1, true));
 }
 
 #[test]

@@ -10,6 +10,7 @@ use std::{
     path::PathBuf,
     sync::{Arc, PoisonError},
     thread::JoinHandle,
+    time::Instant,
 };
 
 /// Called with a record's fate.
@@ -46,6 +47,10 @@ impl Queue {
         self.open = false;
     }
 
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
     fn take(&mut self) -> Vec<(Pending, Then)> {
         let mut bytes = 0;
         let fits = self.waiting.iter().take_while(|(pending, _)| {
@@ -64,10 +69,19 @@ struct Writer {
     shared: Arc<Shared>,
     file: Arc<SegmentFile>,
     end: u64,
+    /// Where the next file is begun.
+    rotate_at: u64,
     seq: Seq,
     hash: Hash,
     commit: u64,
     buffer: Vec<u8>,
+}
+
+impl JournalLimits {
+    /// A file has one commit at least.
+    fn rotate_at(self) -> u64 {
+        self.segment_bytes.max(2 * SECTOR)
+    }
 }
 
 /// Starts the writer at the tail that recovery found.
@@ -85,7 +99,8 @@ pub(super) fn start(
     };
     let end = file.end();
     let failed = JournalError::io("start the writer of", dir.clone());
-    let mut writer = Writer { dir, node, limits, shared, file, end, seq, hash, commit, buffer: Vec::new() };
+    let rotate_at = limits.rotate_at();
+    let mut writer = Writer { dir, node, limits, shared, file, end, rotate_at, seq, hash, commit, buffer: Vec::new() };
     std::thread::Builder::new().name("journal".into()).spawn(move || writer.run()).map_err(failed)
 }
 
@@ -93,8 +108,10 @@ impl Writer {
     fn run(&mut self) {
         while let Some((records, thens)) = self.next() {
             let first = self.seq.next();
+            let started = Instant::now();
             match self.commit(&records) {
                 Ok(()) => {
+                    lock(&self.shared.health).note_commit(started.elapsed());
                     let mut seq = first;
                     for then in thens {
                         then(Ok(seq));
@@ -104,10 +121,15 @@ impl Writer {
                         watcher(self.seq);
                     }
                 }
+                Err(error) if error.is_full() => {
+                    // Nothing was acknowledged, and the next commit is written over what there is of this one.
+                    tracing::error!(%error, "the journal's disk is full: what needs an access record is refused until there is room");
+                    lock(&self.shared.health).refused += thens.len() as u64;
+                    thens.into_iter().for_each(|then| then(Err(error.clone())));
+                }
                 Err(error) => {
                     tracing::error!(%error, "the journal stopped: nothing that needs an access record is shown until restart");
-                    thens.into_iter().for_each(|then| then(Err(error.clone())));
-                    self.fail(&error);
+                    self.fail(&error, thens);
                     return;
                 }
             }
@@ -128,7 +150,7 @@ impl Writer {
 
     /// Writes one commit and makes it durable; only then moves the tail (J2).
     fn commit(&mut self, records: &[Pending]) -> Result<(), JournalError> {
-        if self.end >= self.limits.segment_bytes.max(2 * SECTOR) {
+        if self.end >= self.rotate_at {
             self.rotate()?;
         }
         let commit = self.commit + 1;
@@ -157,19 +179,30 @@ impl Writer {
             before: self.hash,
             created: UtcMicros::now(),
         };
-        self.file = Arc::new(SegmentFile::create(&self.dir, header)?);
+        let draft = match SegmentFile::draft(&self.dir, header, self.limits.segment_bytes) {
+            Ok(draft) => draft,
+            Err(error) => {
+                // The present file is as good as ever; it grows past its size until there is room for another.
+                tracing::warn!(%error, file = %self.file.path.display(), "the next journal file could not be created yet");
+                self.rotate_at = self.end + self.limits.segment_bytes / 4;
+                return Ok(());
+            }
+        };
+        self.file = Arc::new(draft.publish(&self.dir)?);
         self.end = SECTOR;
+        self.rotate_at = self.limits.rotate_at();
         lock(&self.shared.files).segments.push(Arc::clone(&self.file));
         Ok(())
     }
 
-    /// Answers everything that waits and takes no more.
-    fn fail(&self, error: &JournalError) {
+    /// Takes no more, and answers what was being written and what waits.
+    fn fail(&self, error: &JournalError, thens: Vec<Then>) {
+        lock(&self.shared.health).failed = Some(error.clone());
         let waiting = {
             let mut queue = lock(&self.shared.queue);
             queue.close();
             std::mem::take(&mut queue.waiting)
         };
-        waiting.into_iter().for_each(|(_, then)| then(Err(error.clone())));
+        thens.into_iter().chain(waiting.into_iter().map(|(_, then)| then)).for_each(|then| then(Err(error.clone())));
     }
 }
