@@ -1,6 +1,6 @@
 //! The fleet as clients that we did not write see it: retina and ffprobe.
 
-use fleet::{AudioPlan, Auth, DigestAlgorithm, Fate, Fault, Fleet, FleetSpec, Stamp, Who};
+use fleet::{AudioPlan, Auth, Condition, DigestAlgorithm, Fate, Fault, Fleet, FleetSpec, Verdict, Who};
 use futures::StreamExt;
 use index::model::{StreamKind, VideoCodec};
 use retina::{client, codec::CodecItem};
@@ -55,9 +55,10 @@ async fn watch(mut session: client::Demuxed, codec: VideoCodec, enough: impl Fn(
                         nals.push(nal);
                         rest = tail;
                     }
-                    let stamp = Stamp::read(codec, nals[0]).expect("the stamp comes first").expect("whole");
-                    assert_eq!(stamp.all, fleet::checksum(nals[1..].iter().copied()), "altered on the way");
-                    seen.counters.push(stamp.counter);
+                    match Verdict::of(codec, &nals) {
+                        Verdict::Stamped(stamp, Condition::Whole | Condition::Bare) => seen.counters.push(stamp.counter),
+                        other => panic!("{other:?}"),
+                    }
                     seen.new_parameters += usize::from(frame.has_new_parameters());
                 }
                 CodecItem::AudioFrame(_) => seen.audio += 1,

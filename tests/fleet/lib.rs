@@ -14,6 +14,7 @@
 
 mod audio;
 mod auth;
+mod check;
 mod clip;
 mod dice;
 mod faults;
@@ -29,6 +30,7 @@ mod spec;
 mod stamp;
 mod stats;
 
+pub use check::{Checker, Condition, Report, Span, StreamReport, Verdict, pictures};
 pub use clip::{Clip, ClipError, ClipSpec};
 pub use faults::{Active, Effects, Fault, Rule, RuleError, Who};
 pub use quirks::{Act, QUIRKS, Quirk};
