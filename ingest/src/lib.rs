@@ -5,14 +5,29 @@
 //! shedding) is plain state machines without sockets or clocks; `session::shell` and `supervisor` drive them.
 
 mod address;
+mod assemble;
 mod event;
+mod ffmpeg;
+mod lane;
+mod live;
+mod nal;
 mod notice;
+mod pace;
+mod parameters;
+pub mod picture;
+mod shedding;
 mod status;
+mod supervisor;
+mod timeline;
 
 pub use address::{AddressError, AddressPolicy, Network, NetworkError};
 pub use event::{CameraEvent, CameraEventKind};
+pub use live::{KeyUnit, LiveError, LiveHub, LiveItem, LiveSubscription, LiveTier};
 pub use notice::{Notice, Sentence};
 pub use session::{Fault, Phase};
 pub use status::{CameraStatus, StreamState, StreamStatus};
+pub use supervisor::{DriverMemory, Ingest, IngestSetup};
 
 mod session;
+#[cfg(test)]
+mod testing;

@@ -1,5 +1,10 @@
 //! One RTSP session: `core` decides, `shell` drives it, `retina` and `libav` speak to the camera.
 
+pub(crate) mod core;
 mod fault;
+pub(crate) mod recorder;
+pub(crate) mod retina;
+pub(crate) mod shell;
+pub(crate) mod source;
 
 pub use fault::{Fault, Phase};
