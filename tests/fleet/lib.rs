@@ -16,7 +16,9 @@ mod audio;
 mod auth;
 mod check;
 mod clip;
+pub mod control;
 mod dice;
+mod drain;
 mod faults;
 mod metadata;
 mod packets;
@@ -32,6 +34,7 @@ mod stats;
 
 pub use check::{Checker, Condition, Report, Span, StreamReport, Verdict, pictures};
 pub use clip::{Clip, ClipError, ClipSpec};
+pub use drain::{Drained, drain};
 pub use faults::{Active, Effects, Fault, Rule, RuleError, Who};
 pub use quirks::{Act, QUIRKS, Quirk};
 pub use scene::{Class, Happening, Object, Scene, Weather, What};
