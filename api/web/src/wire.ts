@@ -104,15 +104,16 @@ export type AccessRecord = {
   seq: number;
   at_us: UtcMicros;
   person: string;
-  from?: string | null;
-  cameras?: number[];
-  camera?: number | null;
+  display: string;
+  from: string;
+  cameras: number[];
   action: string;
-  purpose?: { category?: string; text?: string; case?: string | null } | null;
-  window?: { from_us: UtcMicros; to_us: UtcMicros } | null;
-  from_us?: UtcMicros | null;
-  to_us?: UtcMicros | null;
-  ended_us?: UtcMicros | null;
-  bytes?: number | null;
+  /** What was opened; absent for live. */
+  window?: { from_us: UtcMicros; to_us: UtcMicros };
+  purpose: { category: PurposeCategory | null; text: string; case: string | null };
+  /** Why it was refused; absent if it was admitted. */
+  refused?: string;
+  ended_us: UtcMicros | null;
+  bytes: number | null;
 };
-export type AccessRecords = { records: AccessRecord[]; next_before_seq?: number | null };
+export type AccessRecords = { records: AccessRecord[]; next_before_seq: number | null };

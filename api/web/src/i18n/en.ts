@@ -211,6 +211,7 @@ export const en = {
   records_from: "From",
   records_window: "Span",
   records_purpose: "Purpose",
+  records_refused: "refused",
   records_bytes: "Data",
   action_live: "live",
   action_playback: "replay",

@@ -77,19 +77,21 @@ function drawRow({ context, width, palette, view }: Surface, row: CoverageRow | 
     const [left, right] = edges(from, to);
     if (right > left) context.fillRect(left, y, right - left, BAR_PX);
   }
-  for (const [from, to, code] of row.intervals) {
+  for (const [from, to, code, share] of row.intervals) {
     if (code === RECORDED) continue;
     const [left, right] = edges(from, to);
-    if (right > left) drawGap(context, palette, left, y, Math.max(LEAST_GAP_PX, right - left));
+    // Where both lie under one pixel, the hatching stands on the solid bar.
+    const ground = share > 0 ? palette.recording : palette.bg;
+    if (right > left) drawGap(context, palette, ground, left, y, Math.max(LEAST_GAP_PX, right - left));
   }
 }
 
-function drawGap(context: CanvasRenderingContext2D, palette: Palette, x: number, y: number, width: number): void {
+function drawGap(context: CanvasRenderingContext2D, palette: Palette, ground: string, x: number, y: number, width: number): void {
   context.save();
   context.beginPath();
   context.rect(x, y, width, BAR_PX);
   context.clip();
-  context.fillStyle = palette.bg;
+  context.fillStyle = ground;
   context.fillRect(x, y, width, BAR_PX);
   context.strokeStyle = palette.hatch;
   context.lineWidth = 2;

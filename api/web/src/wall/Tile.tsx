@@ -42,7 +42,7 @@ export function stateText(words: Words, state: TileState): string {
       return words("tile_stale", { span: span(state.ageMs) });
     case "offline":
     case "paused": {
-      const since = state.state.since_us;
+      const since = state.is === "offline" ? state.sinceUs : state.state.since_us;
       return words(state.is === "offline" ? "tile_offline" : "tile_paused", { time: since ? moment(since, nodeNowUs()) : "—" });
     }
     case "refused":

@@ -1,12 +1,12 @@
 /** The live wall: a spot at full rate, key-frame tiles around it, every picture's age watched. */
 import { useQuery } from "@tanstack/react-query";
-import { useNavigate, useSearch } from "@tanstack/react-router";
+import { Navigate, useNavigate, useSearch } from "@tanstack/react-router";
 import { useEffect, useMemo, useReducer, useRef, useState } from "react";
 import { api, fetched, nodeNowUs } from "../api";
 import { useWords } from "../i18n";
 import { type Media, openMedia, pageNowMs, useMediaState } from "../media/client";
 import type { Rect, Want } from "../media/protocol";
-import { mayWatch, useMe } from "../session";
+import { mayReadRegister, mayWatch, useMe } from "../session";
 import { moment } from "../time";
 import { Button, Choice, NoticeBox } from "../ui/controls";
 import { digitOf, useKeys } from "../ui/keys";
@@ -21,10 +21,16 @@ import styles from "./Wall.module.css";
 export function Wall() {
   const words = useWords();
   const { me } = useMe();
-  const cameras = useQuery({ queryKey: ["cameras"], queryFn: ({ signal }) => api.cameras(signal), refetchInterval: 4000 });
+  const cameras = useQuery({
+    queryKey: ["cameras"],
+    queryFn: ({ signal }) => api.cameras(signal),
+    refetchInterval: 4000,
+    enabled: me !== undefined && mayWatch(me),
+  });
   const list = fetched(cameras);
 
-  if (me && !mayWatch(me)) return <p className={styles.message}>{words("no_video_role")}</p>;
+  // The page that everybody is led to first: whoever may not watch is led on to what they may see.
+  if (me && !mayWatch(me)) return <Navigate to={mayReadRegister(me) ? "/records" : "/health"} replace />;
   if (list.state === "loading") return <p className={styles.message}>{words("loading")}</p>;
   if (list.state === "failed") {
     return (

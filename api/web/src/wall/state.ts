@@ -9,7 +9,7 @@ export type TileState =
   | { is: "live"; ageMs: number; fps: number }
   | { is: "key"; ageMs: number }
   | { is: "stale"; ageMs: number }
-  | { is: "offline"; state: StreamState }
+  | { is: "offline"; state: StreamState; sinceUs: UtcMicros | null | undefined }
   | { is: "paused"; state: StreamState }
   | { is: "refused"; code: string; sentence: { zh: string; en: string } }
   | { is: "codec"; codec: string }
@@ -20,7 +20,7 @@ export type TileState =
 export const stateWord = (state: StreamState | undefined): string => (state?.word ?? "unknown").replaceAll(/[\s-]/g, "_");
 
 /** States in which the camera sends nothing. */
-const OFFLINE = new Set(["backing_off", "failed", "connecting", "unreachable", "offline"]);
+const OFFLINE = new Set(["backing_off", "failed", "connecting"]);
 
 /** The stream that key-frame tiles show: the sub-stream, or the main one of a camera that has no other. */
 export function wallStream(camera: Camera): Camera["streams"][number] | undefined {
@@ -46,7 +46,11 @@ export function tileState(
     return report?.tier === "key" ? { is: "key", ageMs: age } : { is: "live", ageMs: age, fps: report?.fps ?? 0 };
   }
   if (!camera.enabled || word === "paused") return { is: "paused", state: stream?.state ?? { word } };
-  if (stream && OFFLINE.has(word)) return { is: "offline", state: stream.state };
+  // A first connection is not an outage; an attempt after pictures had come is.
+  const everSeen = stream?.last_unit_us != null;
+  if (stream && OFFLINE.has(word) && (everSeen || word !== "connecting")) {
+    return { is: "offline", state: stream.state, sinceUs: stream.last_unit_us ?? stream.state.since_us };
+  }
   if (age !== undefined) return { is: "stale", ageMs: age };
   if (report?.trouble?.why === "refused") return { is: "refused", code: report.trouble.code, sentence: report.trouble.state };
   if (report?.trouble?.why === "codec") return { is: "codec", codec: report.trouble.codec };
