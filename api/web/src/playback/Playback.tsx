@@ -114,7 +114,8 @@ function Running({
 }) {
   const words = useWords();
   const go = useNavigate({ from: "/playback" });
-  const { playing, rate } = engine.use();
+  const playing = engine.use((state) => state.playing);
+  const rate = engine.use((state) => state.rate);
   const [exporting, setExporting] = useState(false);
   const first = useMemo(() => centred(engine.nowUs(), (address.z ?? FIRST_SPAN_S) * 1e6), [engine, address.z]);
   const view = useRef(first);

@@ -33,6 +33,8 @@ const SPANS = [
   { label: "30 d", us: 30 * 86_400e6 },
 ] as const;
 
+type Pointer = { us: UtcMicros; x: number; row: number };
+
 const ZOOM_STEP = 1.25;
 
 export function Timeline({ engine, cameras, coverage, view, inUs, outUs, onView, onSettled, onZoom, onSpan }: TimelineProps) {
@@ -41,8 +43,8 @@ export function Timeline({ engine, cameras, coverage, view, inUs, outUs, onView,
   const canvas = useRef<HTMLCanvasElement>(null);
   const latest = useRef({ cameras, coverage, inUs, outUs });
   latest.current = { cameras, coverage, inUs, outUs };
-  const hover = useRef<{ us: UtcMicros; x: number; row: number } | undefined>(undefined);
-  const [tip, setTip] = useState<{ us: UtcMicros; x: number; row: number }>();
+  const hover = useRef<Pointer | undefined>(undefined);
+  const setTip = useRef<(pointer: Pointer | undefined) => void>(undefined);
   const drag = useRef<{ pan: boolean; lastX: number } | undefined>(undefined);
   const us = engine.use((state) => state.us);
   const height = AXIS_PX + ROW_PX * Math.max(1, cameras.length) + 6;
@@ -72,7 +74,7 @@ export function Timeline({ engine, cameras, coverage, view, inUs, outUs, onView,
   const move = (event: PointerEvent) => {
     const place = at(event);
     hover.current = { us: place.us, x: place.x, row: place.row };
-    setTip(hover.current);
+    setTip.current?.(hover.current);
     if (!drag.current) return;
     if (drag.current.pan) {
       setView(panned(view.current, ((drag.current.lastX - place.x) / place.width) * spanOf(view.current)));
@@ -86,7 +88,7 @@ export function Timeline({ engine, cameras, coverage, view, inUs, outUs, onView,
   };
   const leave = () => {
     hover.current = undefined;
-    setTip(undefined);
+    setTip.current?.(undefined);
   };
 
   useEffect(() => {
@@ -174,25 +176,35 @@ export function Timeline({ engine, cameras, coverage, view, inUs, outUs, onView,
             onPointerCancel={up}
             onPointerLeave={leave}
           />
-          {tip && <Tip tip={tip} cameras={cameras} coverage={coverage} width={canvas.current?.clientWidth ?? 0} />}
+          <Tip tell={setTip} cameras={cameras} coverage={coverage} canvas={canvas} />
         </div>
       </div>
     </div>
   );
 }
 
+/** The words at the pointer. It has its own state: a pointer that moves redraws these words and nothing else. */
 function Tip({
-  tip,
+  tell,
   cameras,
   coverage,
-  width,
+  canvas,
 }: {
-  tip: { us: UtcMicros; x: number; row: number };
+  tell: RefObject<((pointer: Pointer | undefined) => void) | undefined>;
   cameras: readonly Camera[];
   coverage: Coverage | undefined;
-  width: number;
+  canvas: RefObject<HTMLCanvasElement | null>;
 }) {
+  const [tip, setTip] = useState<Pointer>();
+  useEffect(() => {
+    tell.current = setTip;
+    return () => {
+      tell.current = undefined;
+    };
+  }, [tell]);
   const words = useWords();
+  if (!tip) return null;
+  const width = canvas.current?.clientWidth ?? 0;
   const camera = cameras[tip.row];
   const found =
     camera &&

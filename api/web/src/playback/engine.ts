@@ -96,8 +96,8 @@ export class Engine {
     if (this.#clock.running) this.#clock.run(false, performance.now());
     const to = Math.min(us, nodeNowUs() - EDGE_US);
     this.#clock.seek(to, performance.now());
+    // The state that React draws follows a tenth of a second later; the play head and the pictures do not wait for it.
     this.#scrubber.at(to, eventMs, true);
-    this.use.setState({ us: to });
   }
 
   /** The pointer is up: the exact picture follows, and play goes on if it was on. */
@@ -161,14 +161,19 @@ export class Engine {
     if (!screen) return;
     screen.keys = shown;
     // A late key unit must not cover the exact picture that is already there.
-    if (this.#scrubbing || this.#keyMode || screen.player.state !== "showing" || !screen.player.settled) screen.onTop = "keys";
+    if (!this.#scrubbing && !this.#keyMode && screen.player.state === "showing" && screen.player.settled) return;
+    if (screen.onTop === "keys") return;
+    screen.onTop = "keys";
     this.#publish(this.nowUs(), this.use.getState().atEdge);
   }
 
   #publish(us: UtcMicros, atEdge: boolean): void {
+    const old = this.use.getState().pictures;
     const pictures = new Map<number, CameraPicture>();
     for (const [camera, { player, onTop, keys }] of this.#screens) {
-      pictures.set(camera, { player: player.state, codec: player.codec, onTop, keys });
+      const known = old.get(camera);
+      const same = known?.player === player.state && known.codec === player.codec && known.onTop === onTop && known.keys === keys;
+      pictures.set(camera, known && same ? known : { player: player.state, codec: player.codec, onTop, keys });
     }
     this.use.setState({ us, playing: this.#wantsPlay, atEdge, pictures });
   }
