@@ -44,7 +44,18 @@ export function learnClock(serverUs: UtcMicros, sentMs: number, receivedMs: numb
   clockOffsetUs = serverUs - (performance.timeOrigin + (sentMs + receivedMs) / 2) * 1000;
 }
 
-async function request(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<Response> {
+/** An answer that has not begun by then is as good as none: a node that hangs must look lost, not slow. */
+const PATIENCE_MS = 10_000;
+const PATIENCE_FOR_LIFE_MS = 4000;
+
+async function request(
+  method: string,
+  path: string,
+  body?: unknown,
+  signal?: AbortSignal,
+  patienceMs = PATIENCE_MS,
+): Promise<Response> {
+  const patience = AbortSignal.timeout(patienceMs);
   const headers: Record<string, string> = { "x-haohe": "1" };
   if (body !== undefined) headers["content-type"] = "application/json";
   let response: Response;
@@ -53,8 +64,8 @@ async function request(method: string, path: string, body?: unknown, signal?: Ab
       method,
       headers,
       credentials: "same-origin",
+      signal: signal ? AbortSignal.any([signal, patience]) : patience,
       ...(body !== undefined && { body: JSON.stringify(body) }),
-      ...(signal && { signal }),
     });
   } catch (error) {
     if (signal?.aborted) throw error;
@@ -76,8 +87,8 @@ export async function noticeOf(response: Response): Promise<Notice> {
   };
 }
 
-async function json<T>(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<T> {
-  const response = await request(method, path, body, signal);
+async function json<T>(method: string, path: string, body?: unknown, signal?: AbortSignal, patienceMs?: number): Promise<T> {
+  const response = await request(method, path, body, signal, patienceMs);
   const text = await response.text();
   return (text ? JSON.parse(text) : undefined) as T;
 }
@@ -102,7 +113,7 @@ function query(values: Record<string, string | number | undefined>): string {
 export const api = {
   async me(signal?: AbortSignal): Promise<Me> {
     const sentMs = performance.now();
-    const me = await json<Me>("GET", "/me", undefined, signal);
+    const me = await json<Me>("GET", "/me", undefined, signal, PATIENCE_FOR_LIFE_MS);
     if (me.server_us) learnClock(me.server_us, sentMs, performance.now());
     return me;
   },
@@ -126,6 +137,7 @@ export const api = {
   },
   keyUnits: (stream: StreamKind, wants: { camera: number; at_us: UtcMicros[] }[], signal?: AbortSignal) =>
     request("POST", "/key-units", { stream, wants }, signal),
+  /** Making the files of a long span takes as long as reading it. */
   export: (wanted: {
     cameras: number[];
     stream: StreamKind;
@@ -133,7 +145,7 @@ export const api = {
     to_us: UtcMicros;
     reason: string;
     case: string;
-  }) => act(json<ExportJob>("POST", "/exports", wanted)),
+  }) => act(json<ExportJob>("POST", "/exports", wanted, undefined, 30 * 60_000)),
   exportJob: (id: string, signal?: AbortSignal) =>
     json<ExportJob>("GET", `/exports/${encodeURIComponent(id)}`, undefined, signal),
   accessRecords: (

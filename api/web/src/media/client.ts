@@ -66,6 +66,7 @@ export function openMedia(canvas: HTMLCanvasElement): Media {
     show: (wants, width, height) => tell({ op: "show", wants, width, height }),
     close() {
       document.removeEventListener("visibilitychange", onVisibility);
+      useMediaState.setState(nothing());
       tell({ op: "close" });
       // The worker ends itself after closing its decoders; this is for one that no longer listens.
       setTimeout(() => worker.terminate(), 2000);

@@ -71,8 +71,10 @@ function usePlate(
   const words = useWords();
   const nowUs = nodeNowUs();
   if (!picture) return words("playback_loading");
-  const absent = picture.onTop === "keys" ? picture.keys === "none" : picture.player === "missing";
   const state = stateAt(row, us);
+  // The key unit before a gap is found from inside it, too; it is not what was on then.
+  const inGap = state.is === "gap" && state.gap.share === 0;
+  const absent = picture.onTop === "keys" ? picture.keys === "none" || inGap : picture.player === "missing";
   if (absent || (state.is === "gap" && picture.player !== "showing" && picture.onTop === "video")) {
     if (us > nowUs - 5e6) return words("playback_future");
     if (state.is !== "gap") return words("playback_gap_unknown");

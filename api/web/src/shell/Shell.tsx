@@ -2,6 +2,7 @@
 import { Outlet } from "@tanstack/react-router";
 import { useEffect, useState } from "react";
 import { useWords } from "../i18n";
+import { useMediaState } from "../media/client";
 import { mayWatch, useMe } from "../session";
 import { applySettings, useSettings } from "../settings";
 import { ChangePassword } from "../signin/ChangePassword";
@@ -16,6 +17,7 @@ export function Shell() {
   const words = useWords();
   const { language, theme } = useSettings();
   const { me, signedOut, fetched, lostSinceMs } = useMe();
+  const link = useMediaState((state) => state.link);
   const [changingPurpose, setChangingPurpose] = useState(false);
 
   useEffect(() => {
@@ -40,7 +42,11 @@ export function Shell() {
       <a className={styles.skip} href="#content">
         {words("skip_to_content")}
       </a>
-      <TopBar me={me} lostSinceMs={lostSinceMs} onPurpose={() => setChangingPurpose(true)} />
+      <TopBar
+        me={me}
+        lostSinceMs={lostSinceMs ?? (link.state === "lost" ? link.sinceMs : undefined)}
+        onPurpose={() => setChangingPurpose(true)}
+      />
       <Rail me={me} />
       <main className={styles.page} id="content" tabIndex={-1}>
         <Outlet />

@@ -1,0 +1,77 @@
+// Debian's Chromium, headless and without a GPU, with a profile of its own; and what every browser test does first.
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { ROOT } from "./room.mjs";
+
+const { chromium } = createRequire(join(ROOT, "api/web/package.json"))("playwright-core");
+const SHOTS = join(ROOT, ".cache/screenshots");
+
+const FLAGS = [
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+  "--autoplay-policy=no-user-gesture-required",
+  // The room's certificate is its own; the media socket is opened by a worker, which only this flag reaches.
+  "--ignore-certificate-errors",
+];
+
+export async function openBrowser() {
+  const profile = mkdtempSync(join(tmpdir(), "haohe-chromium-"));
+  const context = await chromium.launchPersistentContext(profile, {
+    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+    headless: true,
+    args: FLAGS,
+    viewport: { width: 1600, height: 900 },
+    ignoreHTTPSErrors: true,
+    timezoneId: "Asia/Shanghai",
+    acceptDownloads: true,
+  });
+  const page = context.pages()[0] ?? (await context.newPage());
+  const complaints = [];
+  page.on("pageerror", (error) => complaints.push(error.message));
+  page.on("console", (message) => {
+    // An answer of 401 before the sign-in is how the page learns that there is none.
+    if (message.type() === "error" && !message.text().includes("401")) complaints.push(message.text());
+  });
+  return {
+    page,
+    context,
+    complaints,
+    async close() {
+      await context.close();
+      rmSync(profile, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
+    },
+  };
+}
+
+const NEW_PASSWORD = "long enough for a test 7";
+
+/** Signs in with a one-time password, chooses another, and arrives on the first page. */
+export async function signIn(page, url, name, password) {
+  await page.goto(url);
+  await page.fill("input[name=name]", name);
+  await page.fill("input[name=password]", password);
+  await page.click("button[type=submit]");
+  await page.fill("input[name=old]", password);
+  await page.fill("input[name=new]", NEW_PASSWORD);
+  await page.fill("input[name=again]", NEW_PASSWORD);
+  await page.click("button[type=submit]");
+  await page.waitForSelector("header time");
+}
+
+/** A picture of the page in Chinese and in English, kept as test output. */
+export async function shoot(page, name) {
+  mkdirSync(SHOTS, { recursive: true });
+  for (const language of ["zh", "en"]) {
+    const shown = await page.getAttribute("html", "lang");
+    if (shown !== (language === "zh" ? "zh-CN" : "en")) await page.click("button[aria-label*='Switch to']:has(span[lang])");
+    await page.screenshot({ path: join(SHOTS, `${name}-${language}.png`) });
+  }
+  await page.click("button[aria-label*='Switch to']:has(span[lang])");
+}

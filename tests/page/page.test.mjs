@@ -1,0 +1,225 @@
+// The operators' page in a real browser against a real room: what issue-level acceptance asks of it, one sentence a test. The tests
+// share one room and run in order, as a shift would.
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { openBrowser, shoot, signIn } from "./browser.mjs";
+import { startRoom, until } from "./room.mjs";
+
+let room;
+let browser;
+let page;
+
+before(async () => {
+  room = await startRoom({ cameras: 16 });
+  browser = await openBrowser();
+  page = browser.page;
+});
+
+after(async () => {
+  await browser?.close();
+  await room?.stop();
+});
+
+const tile = (camera) => page.locator(`[data-spot=false][data-camera="${camera}"]`);
+const stateOf = (camera) => tile(camera).getAttribute("data-state");
+const api = (path) => page.evaluate(async (to) => (await fetch(`/api/v1${to}`)).json(), path);
+const screen = (camera) => page.locator(`li[data-camera="${camera}"]`);
+
+/** The newest gap in a camera's main stream, once the ledger knows its end and its cause. */
+async function newestGap(camera) {
+  const now = Date.now() * 1000;
+  const coverage = await api(`/coverage?cameras=${camera}&stream=sub&from_us=${now - 600e6}&to_us=${now}&px=4000`);
+  const first = coverage.rows[0].first_us ?? now;
+  const intervals = coverage.rows[0].intervals;
+  const last = intervals.findLast(([from, to, code]) => code !== 0 && from > first && to - from > 3e6);
+  const recordedAfter = last && intervals.some(([from, , code]) => code === 0 && from >= last[1]);
+  return recordedAfter ? { fromUs: last[0], toUs: last[1], cause: coverage.causes[last[2]] } : undefined;
+}
+
+test("a wrong password is refused in a sentence, and a one-time password must be changed", async () => {
+  await page.goto(room.url);
+  await page.waitForSelector("input[name=password]");
+  await shoot(page, "sign-in");
+  await page.fill("input[name=name]", "wang");
+  await page.fill("input[name=password]", "not the password");
+  await page.click("button[type=submit]");
+  assert.match(await page.locator("[role=alert]").innerText(), /\S/);
+  await signIn(page, room.url, "wang", room.passwords.wang);
+  assert.match(await page.locator("header").innerText(), /东苑社区监控室/);
+});
+
+test("a wall of sixteen shows a picture on every tile, and the spot plays", async () => {
+  await page.goto(`${room.url}/wall`);
+  for (let camera = 1; camera <= 16; camera++) {
+    await until(`camera ${camera} has a picture`, 30, async () => (await stateOf(camera)) === "key");
+  }
+  await until("the spot plays", 20, async () => (await page.locator("[data-spot=true]").getAttribute("data-state")) === "live");
+  await shoot(page, "wall");
+});
+
+test("digits and Enter put a camera into the spot, and an unknown number says so", async () => {
+  await page.keyboard.press("Digit1");
+  await page.keyboard.press("Numpad2");
+  await page.keyboard.press("Enter");
+  await until("camera 12 is in the spot", 5, async () => (await page.locator("[data-spot=true]").getAttribute("data-camera")) === "12");
+  assert.match(page.url(), /[?&]s=12/);
+  await page.keyboard.press("Digit9");
+  await page.keyboard.press("Digit9");
+  await page.keyboard.press("Enter");
+  await page.waitForSelector("text=/没有编号 99/");
+  await page.keyboard.press("Escape");
+});
+
+test("arrows walk over the tiles, and Enter takes the selected one", async () => {
+  await tile(1).focus();
+  await page.keyboard.press("ArrowRight");
+  await page.keyboard.press("Enter");
+  assert.match(page.url(), /[?&]s=2(&|$)/);
+});
+
+test("a frozen camera is marked stale within five seconds, then offline with its time, and comes back", async () => {
+  const camera = room.lastCamera;
+  room.last.kill("SIGSTOP");
+  const from = performance.now();
+  await until("the stale mark", 10, async () => (await stateOf(camera)) !== "key");
+  const took = (performance.now() - from) / 1000;
+  assert.ok(took <= 6.2, `marked after ${took.toFixed(1)} s: at most a key picture's own age of two seconds more than four`);
+  assert.equal(await stateOf(camera), "stale");
+  assert.match(await tile(camera).innerText(), /▨ 画面停滞 \d+ s/);
+  await shoot(page, "wall-stale");
+  await until("the tile says offline", 60, async () => (await stateOf(camera)) === "offline");
+  assert.match(await tile(camera).innerText(), /离线 \d\d:\d\d:\d\d 起/);
+  await shoot(page, "wall-offline");
+  room.last.kill("SIGCONT");
+  await until("the picture is back", 60, async () => (await stateOf(camera)) === "key");
+});
+
+test("playback shows a gap with its cause, in words and in the list, while the other camera goes on", async () => {
+  const camera = room.lastCamera;
+  const gap = await until("the ledger knows the gap", 60, () => newestGap(camera));
+  const middle = (gap.fromUs + gap.toUs) / 2e6;
+  await page.goto(`${room.url}/playback?c=1,${camera}&t=${middle}&z=180&q=sub`);
+  await until("camera 1 shows footage", 20, async () => (await screen(1).getAttribute("data-player")) === "showing");
+  await until("the plate", 20, async () => (await screen(camera).getAttribute("data-shows")) === "nothing");
+  const words = await screen(camera).innerText();
+  assert.match(words, /此时无录像/);
+  assert.ok(words.includes(gap.cause.zh), `${words} names ${gap.cause.zh}`);
+  await page.waitForSelector(`section[aria-label="录像缺失"] button:has-text("${gap.cause.zh}")`);
+  await shoot(page, "playback-gap");
+});
+
+test("playing runs both cameras on one clock", async () => {
+  const gap = await newestGap(room.lastCamera);
+  await page.goto(`${room.url}/playback?c=1,2&t=${gap.fromUs / 1e6 - 10}&z=120&q=sub`);
+  await until("both show footage", 20, async () => (await page.locator("li[data-player=showing]").count()) === 2);
+  await page.keyboard.press("Space");
+  const times = () => page.evaluate(() => [...document.querySelectorAll("li[data-camera] video")].map((video) => [video.currentTime, video.paused]));
+  await until("both play", 10, async () => (await times()).every(([, paused]) => !paused));
+  const [[first]] = await times();
+  await until("time goes on", 10, async () => (await times())[0][0] > first + 2);
+  const skews = [];
+  for (let sample = 0; sample < 10; sample++) {
+    const [[a], [b]] = await times();
+    skews.push(Math.abs(a - b));
+    await new Promise((done) => setTimeout(done, 100));
+  }
+  skews.sort((a, b) => a - b);
+  assert.ok(skews[5] < 0.12, `median skew ${skews[5]} s`);
+  await page.keyboard.press("Space");
+  await shoot(page, "playback");
+});
+
+test("dragging the timeline paints key pictures, and the address follows", async () => {
+  const canvas = await page.locator("[role=slider] canvas").boundingBox();
+  await page.evaluate(() => performance.clearMeasures());
+  await page.mouse.move(canvas.x + canvas.width * 0.2, canvas.y + 40);
+  await page.mouse.down();
+  for (let step = 0; step < 30; step++) {
+    await page.mouse.move(canvas.x + canvas.width * (0.2 + step * 0.008), canvas.y + 40);
+    await new Promise((done) => setTimeout(done, 40));
+  }
+  const painted = await until("pictures", 10, () => page.evaluate(() => performance.getEntriesByName("scrub").length));
+  assert.ok(painted > 5, `${painted} pictures for 30 movements`);
+  const before = page.url();
+  await page.mouse.up();
+  await until("the address", 5, () => page.url() !== before);
+});
+
+test("the timeline is a slider that keys move and that says what is there", async () => {
+  const slider = page.locator("[role=slider]");
+  const value = () => slider.getAttribute("aria-valuenow").then(Number);
+  const before = await value();
+  await page.keyboard.press("Shift+ArrowLeft");
+  await until("a minute back", 5, async () => Math.abs((await value()) - before + 60) <= 1);
+  assert.match(await slider.getAttribute("aria-valuetext"), /\d\d:\d\d:\d\d，\S+/);
+});
+
+test("a marked span is exported with a reason and downloads as a playable file with its manifest", async () => {
+  await page.keyboard.press("Shift+ArrowRight");
+  await page.keyboard.press("BracketLeft");
+  await page.keyboard.press("ArrowRight");
+  await page.keyboard.press("BracketRight");
+  await page.keyboard.press("KeyE");
+  await page.fill("[role=dialog] input[name=reason]", "核对车辆通行情况");
+  await page.fill("[role=dialog] input[name=case]", "测试-0417");
+  await shoot(page, "export");
+  await page.click("[role=dialog] button[type=submit]");
+  const link = page.locator("[role=dialog] a[href$='.mp4']").first();
+  await link.waitFor({ timeout: 60_000 });
+  const href = await link.getAttribute("href");
+  const head = await page.evaluate(async (to) => {
+    const bytes = new Uint8Array(await (await fetch(to)).arrayBuffer());
+    return { size: bytes.length, box: String.fromCharCode(...bytes.subarray(4, 8)) };
+  }, href);
+  assert.equal(head.box, "ftyp");
+  assert.ok(head.size > 10_000, `${head.size} bytes`);
+  const manifest = await page.locator("[role=dialog] a[href$='manifest.json']").getAttribute("href");
+  assert.match(await page.evaluate(async (to) => (await fetch(to)).text(), manifest), /[0-9a-f]{64}/);
+  await page.keyboard.press("Escape");
+});
+
+test("health names what is wrong first, and every camera", async () => {
+  await page.goto(`${room.url}/health`);
+  await page.waitForSelector("table tbody tr[data-camera]");
+  assert.equal(await page.locator("tr[data-camera]").count(), 16);
+  assert.match(await page.locator("main").innerText(), /正在录像 \d+ \/ 16 路/);
+  await shoot(page, "health");
+});
+
+test("an auditor sees the register and no picture", async () => {
+  const other = await openBrowser();
+  try {
+    await signIn(other.page, room.url, "shen", room.passwords.shen);
+    await other.page.waitForSelector("table tbody tr");
+    assert.match(await other.page.locator("table").innerText(), /核对车辆通行情况/);
+    assert.equal(await other.page.locator("nav a[href='/wall']").count(), 0);
+    await shoot(other.page, "records");
+  } finally {
+    await other.close();
+  }
+});
+
+test("the light theme is a choice that stays", async () => {
+  await page.goto(`${room.url}/health`);
+  await page.click("button[aria-label*='浅色']");
+  await page.reload();
+  await page.waitForSelector("html[data-theme=light]");
+  await page.waitForSelector("tr[data-camera]");
+  await shoot(page, "health-light");
+});
+
+test("a lost server hatches the bar and leaves no tile looking live", async () => {
+  await page.goto(`${room.url}/wall`);
+  await until("a picture", 30, async () => (await stateOf(1)) === "key");
+  room.room.kill("SIGSTOP");
+  try {
+    await until("no tile looks live", 12, async () => (await page.locator("[data-state=key], [data-state=live]").count()) === 0);
+  } finally {
+    room.room.kill("SIGCONT");
+  }
+  await until("pictures are back", 60, async () => (await stateOf(1)) === "key");
+});
+
+test("nothing complained in the browser's console", () => {
+  assert.deepEqual(browser.complaints, []);
+});
