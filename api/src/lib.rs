@@ -5,9 +5,21 @@
 //! it gives none before its record is durable (I8). Whatever happens here, recording goes on (I10): reads take turns on
 //! threads of their own.
 
+pub mod authority;
+pub mod command;
 pub mod config;
+pub mod doors;
+pub mod exports;
+pub mod figures;
 pub mod headers;
+pub mod media_frame;
+pub mod node;
 pub mod page;
+pub mod ranges;
+pub mod recorded;
 pub mod refusal;
+pub mod room;
+pub mod routes;
 pub mod sign_in;
 pub mod tls;
+pub mod visit;

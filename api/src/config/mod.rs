@@ -11,12 +11,16 @@ pub use file::LogFormat;
 
 use file::{CameraEntry, File};
 use index::model::{Camera, Credentials, Secret};
+use ingest::{Network, NetworkError};
 use std::{
     collections::HashSet,
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
+
+/// Where cameras may be unless the file says otherwise: private networks (RFC 1918, RFC 4193).
+const PRIVATE_NETWORKS: [&str; 4] = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"];
 
 /// Everything a node was told, checked.
 #[derive(Debug, Clone)]
@@ -79,15 +83,6 @@ pub struct Volume {
     pub path: PathBuf,
     /// How many bytes to fill with segment files, once.
     pub capacity: u64,
-}
-
-/// A network in CIDR notation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Network {
-    /// Its address.
-    pub address: IpAddr,
-    /// How many leading bits count.
-    pub bits: u8,
 }
 
 /// Why a configuration is refused.
@@ -167,9 +162,11 @@ impl Config {
             }
         };
         let mut networks = Vec::new();
-        for text in &file.ingest.allow_networks {
-            networks.push(parse_network(text).ok_or_else(|| {
-                problem("ingest.allow_networks", format!("{text:?} is not a network"), "Write networks as \"192.0.2.0/24\"")
+        let written = file.ingest.allow_networks.iter().map(String::as_str);
+        let private = PRIVATE_NETWORKS.into_iter().filter(|_| file.ingest.allow_networks.is_empty());
+        for text in written.chain(private) {
+            networks.push(text.parse().map_err(|error: NetworkError| {
+                problem("ingest.allow_networks", error.to_string(), "Write networks as \"192.0.2.0/24\"")
             })?);
         }
         let mut seen = HashSet::new();
@@ -279,14 +276,6 @@ fn read_secret(path: &Path, place: &str) -> Result<Secret, Problem> {
         return Err(problem(place, format!("{} is empty", path.display()), "Put the secret on its first line"));
     }
     Ok(Secret::new(text))
-}
-
-fn parse_network(text: &str) -> Option<Network> {
-    let (address, bits) = text.split_once('/').map_or((text, None), |(a, b)| (a, Some(b)));
-    let address: IpAddr = address.parse().ok()?;
-    let widest = if address.is_ipv4() { 32 } else { 128 };
-    let bits = bits.map_or(Some(widest), |b| b.parse().ok())?;
-    (bits <= widest).then_some(Network { address, bits })
 }
 
 #[cfg(test)]

@@ -1,0 +1,184 @@
+//! What people do at a shell: run a node, check its configuration, look after its files while it is stopped.
+
+use crate::{
+    config::{Config, LogFormat},
+    room,
+    sign_in::passwords,
+};
+use anyhow::{Context, bail};
+use clap::{Args, Subcommand, ValueEnum};
+use index::{
+    access::{Actor, Person, Role, Scope},
+    accounts::{Account, Accounts, PasswordHash},
+    journal::Journal,
+};
+use std::path::PathBuf;
+
+/// A subcommand.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Records a room's cameras and serves its page until told to stop (SIGTERM); SIGHUP takes the configured cameras anew.
+    Room(ConfigFile),
+    /// Checks a configuration and everything it refers to, and changes nothing.
+    CheckConfig(ConfigFile),
+    /// Looks after the journal of a stopped node.
+    #[command(subcommand)]
+    Journal(JournalCommand),
+    /// Looks after the people of a stopped node.
+    #[command(subcommand)]
+    Person(PersonCommand),
+}
+
+/// Which configuration.
+#[derive(Args)]
+pub struct ConfigFile {
+    /// The configuration file.
+    #[arg(value_name = "FILE", required_unless_present = "config")]
+    file: Option<PathBuf>,
+    /// The configuration file.
+    #[arg(long, value_name = "FILE", conflicts_with = "file")]
+    config: Option<PathBuf>,
+}
+
+/// See [`Command::Journal`].
+#[derive(Subcommand)]
+pub enum JournalCommand {
+    /// Checks that no record was changed, removed or put elsewhere.
+    Verify {
+        /// The node's state directory.
+        #[arg(long, value_name = "DIR")]
+        state: PathBuf,
+    },
+}
+
+/// See [`Command::Person`].
+#[derive(Subcommand)]
+pub enum PersonCommand {
+    /// Adds a person, who may see the whole site, with a one-time password. Prints only that password.
+    Add {
+        /// The name to sign in with: a-z, 0-9, dot, underscore and dash.
+        name: String,
+        /// The node's configuration.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// What they are trusted with; may be given again.
+        #[arg(long = "role", value_enum, required = true)]
+        roles: Vec<RoleName>,
+        /// The name colleagues know; the sign-in name if left out.
+        #[arg(long)]
+        display: Option<String>,
+        /// Always so; the flag says what to expect.
+        #[arg(long)]
+        one_time: bool,
+    },
+}
+
+/// A role at the shell.
+#[derive(Clone, Copy, ValueEnum)]
+pub enum RoleName {
+    /// Watches, plays back and exports.
+    Operator,
+    /// Reads who watched what; holds no other role.
+    Auditor,
+    /// Configures cameras and people.
+    Admin,
+}
+
+impl From<RoleName> for Role {
+    fn from(name: RoleName) -> Self {
+        match name {
+            RoleName::Operator => Self::Operator,
+            RoleName::Auditor => Self::Auditor,
+            RoleName::Admin => Self::Admin,
+        }
+    }
+}
+
+impl ConfigFile {
+    fn load(self) -> anyhow::Result<(PathBuf, Config)> {
+        let Some(file) = self.file.or(self.config) else { bail!("name a configuration file") };
+        let config = Config::load(&file)?;
+        Ok((file, config))
+    }
+}
+
+impl Command {
+    /// Does it.
+    ///
+    /// # Errors
+    /// Why not, in words for whoever typed it.
+    pub fn run(self) -> anyhow::Result<()> {
+        match self {
+            Self::Room(file) => {
+                let (file, config) = file.load()?;
+                begin_log(&config)?;
+                let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+                runtime.block_on(room::run(file, config))
+            }
+            Self::CheckConfig(file) => check_config(file),
+            Self::Journal(JournalCommand::Verify { state }) => verify_journal(&state),
+            Self::Person(PersonCommand::Add { name, config, roles, display, one_time: _ }) => {
+                let config = Config::load(&config)?;
+                add_person(&config, name, roles, display)
+            }
+        }
+    }
+}
+
+fn begin_log(config: &Config) -> anyhow::Result<()> {
+    let filter = tracing_subscriber::EnvFilter::try_new(&config.log_filter)
+        .with_context(|| format!("log.filter {:?} is not a filter: write info, or info,ingest=debug", config.log_filter))?;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match config.log_format {
+        LogFormat::Text => log.with_ansi(false).init(),
+        LogFormat::Json => log.json().init(),
+    }
+    Ok(())
+}
+
+fn check_config(file: ConfigFile) -> anyhow::Result<()> {
+    let (file, config) = file.load()?;
+    for volume in &config.volumes {
+        if !volume.path.is_dir() {
+            println!("note: volume {}: {} is not there now; mount the disk before starting", volume.name, volume.path.display());
+        }
+    }
+    if let Some((certificate, key)) = &config.http.certificate {
+        for path in [certificate, key] {
+            std::fs::File::open(path)
+                .with_context(|| format!("http: {}: name a file that this user may read", path.display()))?;
+        }
+    }
+    println!("{}: valid, {} cameras, {} volumes", file.display(), config.cameras.len(), config.volumes.len());
+    Ok(())
+}
+
+fn verify_journal(state: &std::path::Path) -> anyhow::Result<()> {
+    let dir = state.join("journal");
+    match Journal::verify(&dir).with_context(|| format!("the journal in {} does not verify", dir.display()))? {
+        Some(verified) => println!("{}: the chain holds: {verified:?}", dir.display()),
+        None => bail!("{} holds no journal", dir.display()),
+    }
+    Ok(())
+}
+
+fn add_person(config: &Config, name: String, roles: Vec<RoleName>, display: Option<String>) -> anyhow::Result<()> {
+    let state = room::open_state(&config.state_dir)?;
+    let journal = Journal::open(&state.journal(), state.node()).context("open the journal")?;
+    let accounts = Accounts::open(&state.people(), journal.clone()).context("open the people file")?;
+    let password = passwords::one_time();
+    let hash = passwords::hash_now(&password).map_err(anyhow::Error::msg).context("hash the password")?;
+    let person = Person {
+        display: display.unwrap_or_else(|| name.clone()),
+        unit: config.name.clone(),
+        roles: roles.into_iter().map(Role::from).collect(),
+        scopes: vec![Scope::Everything],
+        must_change_password: true,
+        name,
+    };
+    let account = Account { person, password: PasswordHash::new(hash), disabled: false, staff_expires: None };
+    accounts.add(&Actor::Shell, account).context("add the person")?;
+    journal.close();
+    println!("{}", password.expose());
+    Ok(())
+}

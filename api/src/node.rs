@@ -1,0 +1,151 @@
+//! The running node, as every handler sees it: one of each part, built by [`crate::room`], shared by all requests.
+
+use crate::{
+    config::Config,
+    exports::Exports,
+    figures::Figures,
+    headers::Hosts,
+    refusal::Refusal,
+    sign_in::{logins::Logins, passwords::Passwords},
+    visit::Visit,
+};
+use index::{
+    access::{Actor, Person, Register},
+    accounts::{Accounts, Throttle},
+    cameras::Cameras,
+    footage::Store,
+    journal::{Journal, JournalError, Record, Seq},
+    model::{Camera, CameraId, NodeId, UtcMicros},
+};
+use ingest::Ingest;
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicUsize, Ordering},
+};
+use tokio::sync::Semaphore;
+
+/// How many reads of footage go on at once, beside recording. Each is a few disk reads on a thread of its own.
+const READS_AT_ONCE: usize = 8;
+/// How many more may wait; beyond that the answer is "busy", at once.
+const READS_WAITING: usize = 256;
+
+/// A node as handlers share it.
+pub type Shared = Arc<Node>;
+
+/// The parts of a node.
+pub struct Node {
+    /// What it was told at start. Its cameras are in [`Node::catalogue`], which changes.
+    pub config: Config,
+    /// Which node this is.
+    pub id: NodeId,
+    /// When this process started.
+    pub started: UtcMicros,
+    /// Its footage.
+    pub store: Arc<Store>,
+    /// Its history.
+    pub journal: Arc<Journal>,
+    /// Who watched what.
+    pub register: Arc<Register>,
+    /// Who may sign in.
+    pub accounts: Arc<Accounts>,
+    /// Slows down whoever tries passwords.
+    pub throttle: Mutex<Throttle>,
+    /// Its cameras and their sealed credentials.
+    pub catalogue: Arc<Cameras>,
+    /// The sessions with the cameras.
+    pub ingest: Ingest,
+    /// Who is signed in.
+    pub logins: Logins<Visit>,
+    /// Password hashing, a few at a time.
+    pub passwords: Passwords,
+    /// Copies being made for people to take away.
+    pub exports: Exports,
+    /// Counters of the API itself.
+    pub figures: Figures,
+    /// The host names it answers to.
+    pub hosts: Hosts,
+    /// Turns at reading footage.
+    pub reads: Reads,
+}
+
+/// Turns at reading: a bounded number at once, a bounded number waiting (I11), so that reads never starve recording (I10).
+pub struct Reads {
+    turns: Arc<Semaphore>,
+    waiting: AtomicUsize,
+}
+
+impl Default for Reads {
+    fn default() -> Self {
+        Self { turns: Arc::new(Semaphore::new(READS_AT_ONCE)), waiting: AtomicUsize::new(0) }
+    }
+}
+
+impl Reads {
+    /// Runs `read` on a blocking thread when it is its turn.
+    ///
+    /// # Errors
+    /// 503 "busy" when too many wait already; 500 if it panics.
+    pub async fn run<T: Send + 'static>(&self, read: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
+        if self.waiting.fetch_add(1, Ordering::Relaxed) >= READS_WAITING {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+            return Err(Refusal::busy());
+        }
+        let turn = Arc::clone(&self.turns).acquire_owned().await;
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        let Ok(turn) = turn else { return Err(Refusal::busy()) };
+        tokio::task::spawn_blocking(move || {
+            let result = read();
+            drop(turn);
+            result
+        })
+        .await
+        .map_err(|error| Refusal::failed("read", &error))
+    }
+}
+
+impl Node {
+    /// The person behind a sign-in name, with the rights they have now; `None` if they may not be signed in.
+    #[must_use]
+    pub fn person(&self, name: &str) -> Option<Person> {
+        self.accounts.person(name, UtcMicros::now()).ok()
+    }
+
+    /// One camera.
+    #[must_use]
+    pub fn camera(&self, id: CameraId) -> Option<Camera> {
+        self.catalogue.get(id).map(|entry| entry.camera)
+    }
+
+    /// Hands ingest the cameras that the catalogue now holds. Cameras that did not change lose nothing.
+    pub fn apply_cameras(&self) {
+        self.ingest.apply(&self.catalogue.wanted());
+    }
+
+    /// Writes a fact into the journal and waits until it is durable.
+    ///
+    /// # Errors
+    /// If the journal cannot take it.
+    pub async fn note(&self, kind: &'static str, body: serde_json::Value) -> Result<Seq, JournalError> {
+        let (send, receive) = tokio::sync::oneshot::channel();
+        self.journal.append_then(Record::new(UtcMicros::now(), kind, body), move |result| drop(send.send(result)));
+        receive.await.unwrap_or(Err(JournalError::Closed))
+    }
+
+    /// Runs something that waits for the disk, beside the async threads.
+    ///
+    /// # Errors
+    /// 500 if it panics.
+    pub async fn blocking<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Self) -> T + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let node = Arc::clone(self);
+        tokio::task::spawn_blocking(move || work(&node)).await.map_err(|error| Refusal::failed("blocking work", &error))
+    }
+}
+
+/// Somebody signed in, as the journal names who changed something.
+#[must_use]
+pub fn actor(person: &Person, from: std::net::IpAddr) -> Actor {
+    Actor::Person { name: person.name.clone(), from }
+}

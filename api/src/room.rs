@@ -1,0 +1,270 @@
+//! A room's life, read top to bottom: what is built from what, and what is drained first.
+//!
+//! state directory (its lock) → journal → people and cameras → footage store → ingest → HTTPS. Nothing listens before all
+//! of it stands; recording begins before anyone can watch. The drain goes the other way about: who watches is let go, the
+//! sessions with cameras end, the store makes durable what it holds, the journal is last, because all of them write to it.
+
+use crate::{
+    config::{Config, ConfigError},
+    exports::Exports,
+    figures::Figures,
+    headers::Hosts,
+    node::{Node, Reads, Shared},
+    routes,
+    sign_in::{logins::Logins, passwords::Passwords},
+    tls,
+};
+use anyhow::Context;
+use axum_server::{Handle, tls_rustls::RustlsConfig};
+use index::{
+    access::Register,
+    accounts::Accounts,
+    cameras::Cameras,
+    footage::{RetentionTerms, Setup, Store, VolumeSetup},
+    journal::{Journal, Record},
+    model::{CameraId, Driver, UtcMicros},
+    node::StateDir,
+    seal::NodeKey,
+};
+use ingest::{AddressPolicy, CameraEvent, DriverMemory, Ingest, IngestSetup};
+use std::{
+    net::{SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// How long requests that are under way may take to finish when the node stops.
+const GRACE: Duration = Duration::from_secs(3);
+/// How often what has ended is cleared away.
+const SWEEP_EVERY: Duration = Duration::from_secs(10);
+
+/// Passwords hashed at once: each takes 19 MiB and a core for tens of milliseconds.
+const HASHES_AT_ONCE: usize = 2;
+
+/// A running room.
+pub struct Room {
+    /// Its parts.
+    pub node: Shared,
+    /// Where it listens; with port 0 configured, the port it was given.
+    pub address: SocketAddr,
+    handle: Handle<SocketAddr>,
+    serving: tokio::task::JoinHandle<std::io::Result<()>>,
+    sweeping: tokio::task::JoinHandle<()>,
+    /// Held, not read: whoever holds it is this node.
+    _state: StateDir,
+}
+
+/// Runs a room until it is told to stop.
+///
+/// # Errors
+/// Whatever keeps it from starting, in words for whoever starts it.
+pub async fn run(config_file: PathBuf, config: Config) -> anyhow::Result<()> {
+    let mut stop = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let mut reload = signal(SignalKind::hangup())?;
+    let room = Room::start(config).await?;
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    loop {
+        tokio::select! {
+            _ = stop.0.recv() => break,
+            _ = stop.1.recv() => break,
+            _ = reload.recv() => match room.reload(&config_file).await {
+                Ok(cameras) => tracing::info!(cameras, "configuration reloaded"),
+                Err(error) => tracing::error!(error = format!("{error:#}"), "configuration not reloaded, recording goes on with the old one"),
+            },
+        }
+    }
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    room.drain().await;
+    Ok(())
+}
+
+impl Room {
+    /// Builds the parts in order and begins to record, then to listen.
+    ///
+    /// # Errors
+    /// Whatever keeps it from starting. Everything begun is undone.
+    pub async fn start(config: Config) -> anyhow::Result<Self> {
+        // The port first, unserved: two nodes of one configuration must not both open the disks.
+        let listener = listen(config.http.listen)?;
+        let address = listener.local_addr()?;
+        let state = open_state(&config.state_dir)?;
+        let journal = Journal::open(&state.journal(), state.node()).context("open the journal")?;
+        let register = Register::open(Arc::clone(&journal)).context("open the access register")?;
+        let accounts = Accounts::open(&state.people(), Arc::clone(&journal)).context("open the people file")?;
+        let key = NodeKey::open_or_create(&state.key()).context("open the key for camera passwords")?;
+        let catalogue = Cameras::open(&state.cameras(), key, Arc::clone(&journal), config.cameras.clone());
+        let catalogue = Arc::new(catalogue.context("open the camera catalogue")?);
+        let (tls, fingerprint) = tls::server_config(&config.http, state.path())?;
+        let exports = Exports::open(state.path().join("exports")).context("open the directory of exports")?;
+        let store = Store::open(store_setup(&config, &state), Arc::clone(&journal)).context("open the footage store")?;
+        let ingest = start_ingest(&config, &store, &journal, &catalogue)?;
+        let node = Arc::new(Node {
+            id: state.node(),
+            started: UtcMicros::now(),
+            hosts: Hosts::new(&config.http.allowed_hosts),
+            logins: Logins::new(config.http.login_idle, config.http.login_max),
+            passwords: Passwords::new(HASHES_AT_ONCE),
+            figures: Figures::default(),
+            reads: Reads::default(),
+            throttle: std::sync::Mutex::default(),
+            accounts: Arc::new(accounts),
+            config,
+            store,
+            journal,
+            register,
+            catalogue,
+            ingest,
+            exports,
+        });
+        node.apply_cameras();
+        if node.accounts.list().is_empty() {
+            tracing::warn!("nobody can sign in yet: run `haohe person add NAME --role admin --one-time` and restart");
+        }
+        let handle = Handle::new();
+        let app = routes::router(&node).into_make_service_with_connect_info::<SocketAddr>();
+        let server = axum_server::from_tcp_rustls(listener, RustlsConfig::from_config(tls))?.handle(handle.clone());
+        let serving = tokio::spawn(server.serve(app));
+        let sweeping = tokio::spawn(sweep(node.clone()));
+        tracing::info!(%address, fingerprint, cameras = node.catalogue.list().len(), "recording, and listening for HTTPS");
+        let started = Record::new(UtcMicros::now(), "node.started", serde_json::json!({ "version": env!("CARGO_PKG_VERSION") }));
+        drop(node.journal.append(started));
+        Ok(Self { node, address, handle, serving, sweeping, _state: state })
+    }
+
+    /// Takes the cameras of the configuration file as they are now. Other keys need a restart, and say so.
+    ///
+    /// # Errors
+    /// The file or its cameras are refused; everything goes on as before.
+    pub async fn reload(&self, config_file: &Path) -> anyhow::Result<usize> {
+        let file = config_file.to_owned();
+        let config = tokio::task::spawn_blocking(move || Config::load(&file)).await?.map_err(|error: ConfigError| error)?;
+        let node = self.node.clone();
+        tokio::task::spawn_blocking(move || {
+            let cameras = config.cameras.len();
+            node.catalogue.reload(config.cameras)?;
+            node.apply_cameras();
+            Ok(cameras)
+        })
+        .await?
+    }
+
+    /// Stops in the stated order, losing nothing that was received.
+    pub async fn drain(self) {
+        tracing::info!("stopping");
+        let Self { node, handle, serving, sweeping, .. } = self;
+        sweeping.abort();
+        node.logins.end_all();
+        handle.graceful_shutdown(Some(GRACE));
+        node.ingest.drain().await;
+        let _ = serving.await;
+        let parts = node.clone();
+        let closed = tokio::task::spawn_blocking(move || {
+            parts.store.close();
+            drop(parts.journal.append(Record::new(UtcMicros::now(), "node.stopped", serde_json::json!({}))));
+            parts.journal.close();
+        });
+        if closed.await.is_err() {
+            tracing::error!("the store did not close cleanly; recovery will read its tails at the next start");
+        }
+        tracing::info!("stopped");
+    }
+}
+
+fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).map_err(|error| match error.kind() {
+        std::io::ErrorKind::AddrInUse => {
+            anyhow::anyhow!("port taken: another program listens on {address}; stop it or change http.listen")
+        }
+        std::io::ErrorKind::PermissionDenied => {
+            anyhow::anyhow!("no permission to listen on {address}: take a port from 1024 up, or grant CAP_NET_BIND_SERVICE")
+        }
+        _ => anyhow::anyhow!("cannot listen on {address}: {error}; correct http.listen"),
+    })
+}
+
+/// Opens the state directory, and makes it if its parent is there.
+///
+/// # Errors
+/// It cannot be made or is another process's.
+pub fn open_state(path: &Path) -> anyhow::Result<StateDir> {
+    use std::os::unix::fs::DirBuilderExt;
+    if !path.exists() {
+        std::fs::DirBuilder::new().mode(0o700).create(path).with_context(|| {
+            format!("make the state directory {}: its parent must exist and be writable by this user", path.display())
+        })?;
+    }
+    StateDir::open(path).with_context(|| format!("open the state directory {}", path.display()))
+}
+
+fn store_setup(config: &Config, state: &StateDir) -> Setup {
+    let volume = |v: &crate::config::Volume| VolumeSetup { name: v.name.clone(), path: v.path.clone(), capacity: v.capacity };
+    let days = |days: u32| Duration::from_secs(86_400 * u64::from(days));
+    Setup {
+        segment_bytes: config.segment_bytes,
+        sub_segment_bytes: config.sub_segment_bytes,
+        terms: RetentionTerms { standard: days(config.standard_days), key_target: days(config.key_target_days) },
+        ..Setup::new(state.node(), state.path().to_owned(), config.volumes.iter().map(volume).collect())
+    }
+}
+
+fn start_ingest(config: &Config, store: &Arc<Store>, journal: &Arc<Journal>, catalogue: &Arc<Cameras>) -> anyhow::Result<Ingest> {
+    let cores = match config.ingest_cores {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        cores => cores,
+    };
+    let journal = Arc::clone(journal);
+    Ingest::start(IngestSetup {
+        store: Arc::clone(store),
+        cores,
+        tick: config.ingest_tick,
+        allow: AddressPolicy::new(config.allow_networks.clone()),
+        on_event: Box::new(move |event| drop(journal.append(record(&event)))),
+        memory: Arc::new(Memory(Arc::clone(catalogue))),
+    })
+    .context("start the threads that talk to cameras")
+}
+
+/// A camera's event as the journal keeps it.
+fn record(event: &CameraEvent) -> Record {
+    let mut body = serde_json::json!({ "camera": event.stream.camera, "stream": event.stream });
+    let detail = match &event.kind {
+        ingest::CameraEventKind::Recording { down_s } => serde_json::json!({ "down_s": down_s }),
+        ingest::CameraEventKind::Offline { cause, notice } => serde_json::json!({ "cause": cause, "notice": notice }),
+        ingest::CameraEventKind::Shedding { units } => serde_json::json!({ "units": units }),
+        ingest::CameraEventKind::ClockStep { by_ms } => serde_json::json!({ "by_ms": by_ms }),
+        ingest::CameraEventKind::DriverChosen(driver) => serde_json::json!({ "driver": driver }),
+        _ => serde_json::json!({}),
+    };
+    if let (Some(body), serde_json::Value::Object(detail)) = (body.as_object_mut(), detail) {
+        body.extend(detail);
+    }
+    Record::new(event.at, event.kind.word(), body)
+}
+
+/// What the probe found is remembered in the catalogue.
+struct Memory(Arc<Cameras>);
+
+impl DriverMemory for Memory {
+    fn remembered(&self, camera: CameraId) -> Option<Driver> {
+        self.0.remembered(camera)
+    }
+
+    fn remember(&self, camera: CameraId, driver: Driver) {
+        self.0.remember(camera, driver);
+    }
+}
+
+/// Ends logins that went idle and accesses that nobody uses any more, and removes old exports.
+async fn sweep(node: Shared) {
+    let mut turns = tokio::time::interval(SWEEP_EVERY);
+    loop {
+        turns.tick().await;
+        node.logins.sweep(crate::visit::Visit::sweep);
+        let swept = node.blocking(|node| node.exports.sweep(UtcMicros::now())).await;
+        if swept.is_err() {
+            tracing::error!("old exports could not be looked through");
+        }
+    }
+}

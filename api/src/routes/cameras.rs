@@ -1,0 +1,312 @@
+//! `/api/v1/cameras`: which cameras there are, how their streams do, and changing them.
+
+use super::wire::{camera_id, json, sentence};
+use crate::{
+    authority::Authority,
+    node::{Shared, actor},
+    refusal::{Refusal, Words, words},
+};
+use axum::{Json, body::Bytes, extract::Path, http::StatusCode};
+use index::{
+    access::Action,
+    cameras::{CamerasError, Entry, Managed, Password},
+    model::{
+        AudioBasis, Camera, CameraAddress, CameraId, Credentials, Driver, Priority, RetentionClass, Secret, StreamId, StreamKind,
+        Transport, UtcMicros, VideoCodec,
+    },
+};
+use ingest::{StreamState, StreamStatus};
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use utoipa::ToSchema;
+
+/// The cameras a person may list, by number.
+#[derive(Serialize, ToSchema)]
+pub(super) struct CameraList {
+    cameras: Vec<CameraBody>,
+    /// When this was true.
+    as_of_us: i64,
+}
+
+/// One camera. No secret is in it.
+#[derive(Serialize, ToSchema)]
+pub(super) struct CameraBody {
+    #[schema(value_type = u32)]
+    id: CameraId,
+    name: String,
+    place: Vec<String>,
+    /// The initials of its name in pinyin, for search.
+    initials: String,
+    enabled: bool,
+    /// `standard` or `key_target`.
+    #[schema(value_type = String)]
+    retention: RetentionClass,
+    /// `low`, `normal` or `key`.
+    #[schema(value_type = String)]
+    priority: Priority,
+    /// `tcp` or `udp`.
+    #[schema(value_type = String)]
+    transport: Transport,
+    /// `retina` or `libav`, as configured or as the probe chose; `null` before.
+    #[schema(value_type = Option<String>)]
+    driver: Option<Driver>,
+    /// Whether a user name and password are known.
+    has_password: bool,
+    /// `api` or `config`: where it can be changed.
+    managed: &'static str,
+    streams: Vec<StreamBody>,
+}
+
+/// One stream of a camera.
+#[derive(Serialize, ToSchema)]
+pub(super) struct StreamBody {
+    /// `main` or `sub`.
+    kind: &'static str,
+    /// Only for those who may change cameras.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    address: Option<String>,
+    state: StateBody,
+    /// `h264` or `h265`.
+    codec: Option<&'static str>,
+    width: Option<u16>,
+    height: Option<u16>,
+    fps: Option<f32>,
+    gop_s: Option<f64>,
+    kbit_s: Option<u64>,
+    last_unit_us: Option<i64>,
+    /// Where what is durable on disk ends.
+    recorded_to_us: Option<i64>,
+}
+
+/// Where a stream's session stands.
+#[derive(Serialize, ToSchema)]
+pub(super) struct StateBody {
+    /// `connecting`, `playing`, `backing_off` or `paused`.
+    word: &'static str,
+    since_us: i64,
+    /// Why it is backing off: a gap cause.
+    #[schema(value_type = Option<String>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<index::model::GapCause>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sentence: Option<Words>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remedy: Option<Words>,
+}
+
+/// A camera to add, or what it shall be: all of its settings.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CameraWish {
+    #[schema(value_type = u32)]
+    id: CameraId,
+    name: String,
+    #[serde(default)]
+    place: Vec<String>,
+    #[schema(value_type = String)]
+    main: CameraAddress,
+    #[schema(value_type = Option<String>)]
+    sub: Option<CameraAddress>,
+    #[schema(value_type = Option<String>)]
+    #[serde(default)]
+    transport: Transport,
+    #[schema(value_type = Option<String>)]
+    driver: Option<Driver>,
+    #[schema(value_type = Option<String>)]
+    #[serde(default)]
+    retention: RetentionClass,
+    #[schema(value_type = Option<String>)]
+    #[serde(default)]
+    priority: Priority,
+    /// The legal basis for recording sound; without one, sound is not asked for.
+    audio: Option<String>,
+    #[serde(default = "yes")]
+    enabled: bool,
+    /// With `password`: the camera's own user. Left out, what is known stays; `""` forgets it.
+    user: Option<String>,
+    #[schema(value_type = Option<String>, format = Password)]
+    password: Option<Secret>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl CameraWish {
+    fn split(self) -> Result<(Camera, Password), Refusal> {
+        let password = match (self.user, self.password) {
+            (Some(user), None) if user.is_empty() => Password::Clear,
+            (Some(user), Some(password)) => Password::Set(Credentials { user, password }),
+            (None, None) => Password::Keep,
+            _ => return Err(Refusal::bad_request("user and password belong together").on("password")),
+        };
+        let camera = Camera {
+            id: self.id,
+            name: self.name,
+            place: self.place,
+            main: self.main,
+            sub: self.sub,
+            transport: self.transport,
+            driver: self.driver,
+            retention: self.retention,
+            priority: self.priority,
+            audio: self.audio.map(AudioBasis),
+            enabled: self.enabled,
+        };
+        Ok((camera, password))
+    }
+}
+
+/// The cameras this person may list, and how they do.
+#[utoipa::path(get, path = "/api/v1/cameras", responses((status = 200, body = CameraList), (status = 403, body = Refusal)))]
+pub(super) async fn list(authority: Authority) -> Result<Json<CameraList>, Refusal> {
+    let node = authority.node();
+    let shows_address = authority.person()?.may(Action::ChangeCameras, None).is_ok();
+    let statuses = statuses(node);
+    let now = UtcMicros::now();
+    let cameras = authority.cameras()?.into_iter().map(|entry| body(node, entry, &statuses, shows_address, now));
+    Ok(Json(CameraList { cameras: cameras.collect(), as_of_us: now.as_micros() }))
+}
+
+pub(super) fn statuses(node: &Shared) -> HashMap<StreamId, StreamStatus> {
+    node.ingest.status().into_iter().flat_map(|camera| camera.streams).map(|status| (status.stream, status)).collect()
+}
+
+fn body(
+    node: &Shared,
+    entry: Entry,
+    statuses: &HashMap<StreamId, StreamStatus>,
+    shows_address: bool,
+    now: UtcMicros,
+) -> CameraBody {
+    let camera = entry.camera;
+    let streams = StreamKind::ALL.into_iter().filter_map(|kind| {
+        let address = camera.address(kind)?;
+        let stream = StreamId::new(camera.id, kind);
+        let unknown;
+        let status = match statuses.get(&stream) {
+            Some(status) => status,
+            None => {
+                unknown = StreamStatus::unknown(stream, now);
+                &unknown
+            }
+        };
+        let recorded_to = node.store.recorded_to(stream).or(status.recorded_to);
+        Some(stream_body(status, recorded_to, shows_address.then(|| address.to_string())))
+    });
+    CameraBody {
+        streams: streams.collect(),
+        id: camera.id,
+        name: camera.name,
+        place: camera.place,
+        initials: entry.initials,
+        enabled: camera.enabled,
+        retention: camera.retention,
+        priority: camera.priority,
+        transport: camera.transport,
+        driver: camera.driver.or(entry.verdict),
+        has_password: entry.has_password,
+        managed: match entry.managed {
+            Managed::Api => "api",
+            Managed::Config => "config",
+        },
+    }
+}
+
+fn stream_body(status: &StreamStatus, recorded_to: Option<UtcMicros>, address: Option<String>) -> StreamBody {
+    let cause = match status.state {
+        StreamState::BackingOff { cause, .. } => Some(cause),
+        _ => None,
+    };
+    let codec = status.codec.map(|codec| match codec {
+        VideoCodec::H264 => "h264",
+        VideoCodec::H265 => "h265",
+    });
+    StreamBody {
+        kind: status.stream.kind.word(),
+        address,
+        state: StateBody {
+            word: status.state.word(),
+            since_us: status.since.as_micros(),
+            cause,
+            sentence: status.notice.as_ref().map(|notice| sentence(&notice.state)),
+            remedy: status.notice.as_ref().map(|notice| sentence(&notice.remedy)),
+        },
+        codec,
+        width: codec.map(|_| status.width),
+        height: codec.map(|_| status.height),
+        fps: codec.map(|_| status.fps),
+        gop_s: codec.map(|_| status.gop.as_secs_f64()),
+        kbit_s: codec.map(|_| status.bits_per_second / 1000),
+        last_unit_us: status.last_unit.map(UtcMicros::as_micros),
+        recorded_to_us: recorded_to.map(UtcMicros::as_micros),
+    }
+}
+
+/// Adds a camera. Recording begins at once; the others lose nothing.
+#[utoipa::path(post, path = "/api/v1/cameras", request_body = CameraWish,
+    responses((status = 201), (status = 400, body = Refusal), (status = 409, body = Refusal)))]
+pub(super) async fn add(authority: Authority, bytes: Bytes) -> Result<StatusCode, Refusal> {
+    let (camera, password) = json::<CameraWish>(&bytes)?.split()?;
+    if authority.node().camera(camera.id).is_some() {
+        return Err(Refusal::new(
+            StatusCode::CONFLICT,
+            "camera_exists",
+            words("该编号已被使用，未作任何更改", "Another camera has this number; nothing was changed"),
+            words("请换一个编号，或修改原有摄像机", "Take another number, or change that camera"),
+        )
+        .on("id"));
+    }
+    put(&authority, camera, password).await?;
+    Ok(StatusCode::CREATED)
+}
+
+/// Changes a camera. Only its own streams are interrupted, and only if how to reach it changes.
+#[utoipa::path(put, path = "/api/v1/cameras/{id}", params(("id" = u32, Path)), request_body = CameraWish,
+    responses((status = 204), (status = 400, body = Refusal), (status = 404, body = Refusal)))]
+pub(super) async fn change(authority: Authority, Path(id): Path<String>, bytes: Bytes) -> Result<StatusCode, Refusal> {
+    let id = camera_id(&id)?;
+    let (camera, password) = json::<CameraWish>(&bytes)?.split()?;
+    if camera.id != id {
+        return Err(Refusal::bad_request("the body is about another camera").on("id"));
+    }
+    authority.grant(Action::ChangeCameras, &[&authority.camera(id)?], None).map(drop)?;
+    put(&authority, camera, password).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Removes a camera. Its footage is kept for its term.
+#[utoipa::path(delete, path = "/api/v1/cameras/{id}", params(("id" = u32, Path)),
+    responses((status = 204), (status = 404, body = Refusal)))]
+pub(super) async fn remove(authority: Authority, Path(id): Path<String>) -> Result<StatusCode, Refusal> {
+    let id = camera_id(&id)?;
+    authority.grant(Action::ChangeCameras, &[&authority.camera(id)?], None).map(drop)?;
+    let by = actor(authority.person()?, authority.from());
+    authority
+        .node()
+        .blocking(move |node| node.catalogue.remove(&by, id).map(|()| node.apply_cameras()))
+        .await?
+        .map_err(refused)?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn put(authority: &Authority, camera: Camera, password: Password) -> Result<(), Refusal> {
+    camera.check().map_err(|error| Refusal::bad_request(error.to_string()).on("camera"))?;
+    // The new place must be within the person's scope too.
+    authority.grant(Action::ChangeCameras, &[&camera], None).map(drop)?;
+    let by = actor(authority.person()?, authority.from());
+    let done = authority.node().blocking(move |node| node.catalogue.upsert(&by, camera, password).map(|()| node.apply_cameras()));
+    done.await?.map_err(refused)
+}
+
+fn refused(error: CamerasError) -> Refusal {
+    let (status, zh) = match &error {
+        CamerasError::Unknown(_) => return Refusal::not_found("该摄像机", "camera"),
+        CamerasError::Configured(_) | CamerasError::Twice(_) => (StatusCode::CONFLICT, "该摄像机由配置文件管理，未作任何更改"),
+        CamerasError::TooMany => (StatusCode::CONFLICT, "摄像机数量已达上限，未作任何更改"),
+        CamerasError::PasswordForNewHost(_) => (StatusCode::BAD_REQUEST, "地址已换主机，需重新填写摄像机密码"),
+        CamerasError::Camera(..) => (StatusCode::BAD_REQUEST, "摄像机设置不正确，未作任何更改"),
+        _ => return Refusal::failed("change cameras", &error),
+    };
+    Refusal::new(status, "camera_refused", words(zh, error.to_string()), words("请更正后重试", "Correct it and try again"))
+}

@@ -1,0 +1,373 @@
+//! `/api/v1/health`: what is wrong, worst first, in words, with a remedy. What is well has figures, not words.
+
+use super::cameras::statuses;
+use crate::{
+    authority::Authority,
+    node::{Node, Shared},
+    refusal::{Refusal, Words, words},
+};
+use axum::Json;
+use index::{
+    footage::{StoreHealth, VolumeHealth, VolumeState},
+    model::{Camera, CameraId, StreamId, StreamKind, UtcMicros},
+};
+use ingest::{StreamState, StreamStatus};
+use serde::Serialize;
+use std::time::Duration;
+use utoipa::ToSchema;
+
+/// A stream that plays and has had nothing stored for that long is not being recorded.
+const STALE: Duration = Duration::from_secs(15);
+/// A stream may take so long to start before anyone needs to know.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How the node does.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Health {
+    as_of_us: i64,
+    node: NodeHealth,
+    volumes: Vec<Volume>,
+    cameras: Count,
+    /// Worst first.
+    problems: Vec<Problem>,
+    ingest: IngestHealth,
+    store: StoreFigures,
+    journal: JournalFigures,
+    clock: Clock,
+}
+
+#[derive(Serialize, ToSchema)]
+struct NodeHealth {
+    name: String,
+    tier: String,
+    id: String,
+    version: &'static str,
+    started_us: i64,
+    /// People signed in.
+    logins: usize,
+}
+
+#[derive(Serialize, ToSchema)]
+struct Count {
+    /// Cameras whose main stream is being recorded.
+    recording: usize,
+    /// Cameras that shall be.
+    total: usize,
+}
+
+#[derive(Serialize, ToSchema)]
+struct Volume {
+    name: String,
+    path: String,
+    /// `ok`, `suspect`, `draining` or `failed`.
+    state: &'static str,
+    direct_io: bool,
+    total_bytes: u64,
+    /// What is left for new footage before the oldest is recycled.
+    free_bytes: u64,
+    segments_total: usize,
+    segments_free: usize,
+    segments_open: usize,
+    bytes_written: u64,
+    queue_bytes: usize,
+    commit_ms_p50: f64,
+    commit_ms_p99: f64,
+    recovering: bool,
+    damaged: u64,
+    last_error: Option<String>,
+    sentence: Option<Words>,
+    remedy: Option<Words>,
+}
+
+/// Something that someone should know or do.
+#[derive(Serialize, ToSchema)]
+struct Problem {
+    /// A stable word.
+    kind: String,
+    #[schema(value_type = Option<u32>)]
+    camera: Option<CameraId>,
+    since_us: Option<i64>,
+    /// `urgent`, `high`, `medium` or `info`.
+    severity: Severity,
+    state: Words,
+    remedy: Words,
+}
+
+#[derive(Serialize, ToSchema, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[serde(rename_all = "lowercase")]
+enum Severity {
+    Urgent,
+    High,
+    Medium,
+    Info,
+}
+
+#[derive(Serialize, ToSchema)]
+struct IngestHealth {
+    streams: usize,
+    playing: usize,
+    bits_per_second: u64,
+    units_received: u64,
+    units_stored: u64,
+    units_shed: u64,
+    packets_lost: u64,
+    reconnects: u64,
+}
+
+#[derive(Serialize, ToSchema)]
+struct StoreFigures {
+    fragments: u64,
+    fragments_lost: u64,
+    oldest_us: Option<i64>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct JournalFigures {
+    tail: u64,
+}
+
+#[derive(Serialize, ToSchema)]
+struct Clock {
+    server_us: i64,
+    /// Since when retention stands still because the clock jumped; `null` if it does not.
+    retention_frozen_us: Option<i64>,
+}
+
+/// How the node does, with the cameras this person may list.
+#[utoipa::path(get, path = "/api/v1/health", responses((status = 200, body = Health), (status = 403, body = Refusal)))]
+pub(super) async fn health(authority: Authority) -> Result<Json<Health>, Refusal> {
+    let node = authority.node();
+    let cameras: Vec<Camera> = authority.cameras()?.into_iter().map(|entry| entry.camera).collect();
+    let store = node.store.health();
+    let statuses = statuses(node);
+    let now = UtcMicros::now();
+    let mut problems: Vec<Problem> = store.volumes.iter().flat_map(volume_problem).collect();
+    problems.extend(node_problems(node, &store));
+    let mut recording = 0;
+    for camera in cameras.iter().filter(|camera| camera.enabled) {
+        let main = statuses.get(&StreamId::new(camera.id, StreamKind::Main));
+        recording += usize::from(main.is_some_and(|status| is_recording(node, status, now)));
+        let found = StreamKind::ALL.iter().filter_map(|kind| statuses.get(&StreamId::new(camera.id, *kind)));
+        problems.extend(found.filter_map(|status| camera_problem(node, camera, status, now)).next());
+    }
+    problems.sort_by_key(|problem| (problem.severity, problem.since_us, problem.camera));
+    let mine = || statuses.values().filter(|status| cameras.iter().any(|camera| camera.id == status.stream.camera));
+    let sum = |figure: fn(&StreamStatus) -> u64| mine().map(figure).sum();
+    Ok(Json(Health {
+        as_of_us: now.as_micros(),
+        node: NodeHealth {
+            name: node.config.name.clone(),
+            tier: node.config.tier.clone(),
+            id: node.id.to_string(),
+            version: env!("CARGO_PKG_VERSION"),
+            started_us: node.started.as_micros(),
+            logins: node.logins.count(),
+        },
+        volumes: store.volumes.iter().map(|volume| body(node, volume)).collect(),
+        cameras: Count { recording, total: cameras.iter().filter(|camera| camera.enabled).count() },
+        problems,
+        ingest: IngestHealth {
+            streams: mine().count(),
+            playing: mine().filter(|status| status.state == StreamState::Playing).count(),
+            bits_per_second: sum(|s| s.bits_per_second),
+            units_received: sum(|s| s.units_received),
+            units_stored: sum(|s| s.units_stored),
+            units_shed: sum(|s| s.units_shed),
+            packets_lost: sum(|s| s.packets_lost),
+            reconnects: sum(|s| s.reconnects),
+        },
+        store: StoreFigures {
+            fragments: store.fragments,
+            fragments_lost: store.fragments_lost,
+            oldest_us: store.oldest.map(UtcMicros::as_micros),
+        },
+        journal: JournalFigures { tail: node.journal.tail().get() },
+        clock: Clock { server_us: now.as_micros(), retention_frozen_us: store.retention_frozen.map(UtcMicros::as_micros) },
+    }))
+}
+
+/// Recorded means on disk: a connection that plays is not enough.
+pub(super) fn is_recording(node: &Node, status: &StreamStatus, now: UtcMicros) -> bool {
+    let to = node.store.recorded_to(status.stream);
+    status.state == StreamState::Playing && to.is_some_and(|to| now.since(to) < STALE)
+}
+
+fn body(node: &Shared, volume: &VolumeHealth) -> Volume {
+    let problem = volume_problem(volume);
+    // Free segments are ready files; what the pool may still grow by is free too.
+    let used = volume.segments_total.saturating_sub(volume.segments_free) as u64;
+    Volume {
+        name: volume.name.clone(),
+        path: volume.path.display().to_string(),
+        state: volume.state.word(),
+        direct_io: volume.direct_io,
+        total_bytes: volume.capacity,
+        free_bytes: volume.capacity.saturating_sub(used * node.config.segment_bytes),
+        segments_total: volume.segments_total,
+        segments_free: volume.segments_free,
+        segments_open: volume.segments_open,
+        bytes_written: volume.bytes_written,
+        queue_bytes: volume.queue_bytes,
+        commit_ms_p50: volume.commit_ms_p50,
+        commit_ms_p99: volume.commit_ms_p99,
+        recovering: volume.recovering,
+        damaged: volume.damaged,
+        last_error: volume.last_error.clone(),
+        sentence: problem.as_ref().map(|problem| problem.state.clone()),
+        remedy: problem.map(|problem| problem.remedy),
+    }
+}
+
+fn volume_problem(volume: &VolumeHealth) -> Option<Problem> {
+    let name = &volume.name;
+    let make = |kind: &str, severity, state, remedy| {
+        Some(Problem { kind: kind.to_owned(), camera: None, since_us: None, severity, state, remedy })
+    };
+    let replace = words(
+        "请检查并更换该磁盘；已录内容仍可读时请先不要拔出",
+        "Check and replace the disk; leave it in while its footage can still be read",
+    );
+    match volume.state {
+        VolumeState::Failed => make(
+            "disk_failed",
+            Severity::Urgent,
+            words(
+                format!("磁盘 {name} 已失效，其上的录像不可用"),
+                format!("Disk {name} has failed; the footage on it cannot be read"),
+            ),
+            replace,
+        ),
+        VolumeState::Draining => make(
+            "disk_draining",
+            Severity::High,
+            words(
+                format!("磁盘 {name} 写入失败，新录像已改写到其他磁盘"),
+                format!("Disk {name} refuses writes; new footage goes to other disks"),
+            ),
+            replace,
+        ),
+        VolumeState::Suspect => make(
+            "disk_suspect",
+            Severity::Medium,
+            words(format!("磁盘 {name} 出现过写入错误，仍在使用"), format!("Disk {name} refused a write; it is still used")),
+            replace,
+        ),
+        VolumeState::Ok if volume.full => make(
+            "disk_full",
+            Severity::Urgent,
+            words(
+                format!("磁盘 {name} 已满，且没有到期的录像，新录像无处可存"),
+                format!("Disk {name} is full and nothing on it is past its term: recording has stopped there"),
+            ),
+            words(
+                "请增加磁盘或减少摄像机；未到期录像不会被删除",
+                "Add a disk or record fewer cameras; footage within its term is never deleted",
+            ),
+        ),
+        VolumeState::Ok if volume.damaged > 0 => make(
+            "footage_damaged",
+            Severity::High,
+            words(
+                format!("磁盘 {name} 上有 {} 个录像段在保存后损坏", volume.damaged),
+                format!("{} segments on disk {name} were damaged after they were stored", volume.damaged),
+            ),
+            words(
+                "请运行 haohe footage verify 查明范围，并检查磁盘",
+                "Run haohe footage verify to see which, and check the disk",
+            ),
+        ),
+        VolumeState::Ok if !volume.direct_io => make(
+            "disk_buffered",
+            Severity::Info,
+            words(
+                format!("磁盘 {name} 的文件系统不支持直接写入，改用缓冲写入"),
+                format!("The file system of disk {name} refuses direct writes; buffered ones are used"),
+            ),
+            words("生产环境请使用 XFS 或 ext4", "Use XFS or ext4 in production"),
+        ),
+        VolumeState::Ok => None,
+    }
+}
+
+fn node_problems(node: &Shared, store: &StoreHealth) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let mut add = |kind: &str, since: Option<UtcMicros>, severity, state, remedy| {
+        problems.push(Problem {
+            kind: kind.to_owned(),
+            camera: None,
+            since_us: since.map(UtcMicros::as_micros),
+            severity,
+            state,
+            remedy,
+        });
+    };
+    if let Some(since) = store.retention_frozen {
+        add(
+            "clock_jumped",
+            Some(since),
+            Severity::High,
+            words("系统时钟发生跳变，到期删除已暂停", "The clock jumped, so nothing is deleted until it is confirmed"),
+            words("请检查时间同步（NTP）", "Check the time service (NTP)"),
+        );
+    }
+    if store.fragments_lost > 0 {
+        add(
+            "footage_lost",
+            None,
+            Severity::Urgent,
+            words(
+                format!("启动以来有 {} 个片段未能写入任何磁盘", store.fragments_lost),
+                format!("{} fragments could not be written to any disk since start", store.fragments_lost),
+            ),
+            words("请检查磁盘；缺失时段已记入时间轴", "Check the disks; the timeline shows which seconds are missing"),
+        );
+    }
+    if let Ok(disk) = rustix::fs::statvfs(&node.config.state_dir)
+        && disk.f_bavail.saturating_mul(disk.f_frsize) < 256 << 20
+    {
+        add(
+            "state_disk_full",
+            None,
+            Severity::Urgent,
+            words(
+                "状态目录所在磁盘将满：登记无法写入时视频将不可查看",
+                "The state directory's disk is nearly full: when the register cannot be written, no pictures are shown",
+            ),
+            words("请清理该磁盘", "Free space on that disk"),
+        );
+    }
+    problems
+}
+
+fn camera_problem(node: &Node, camera: &Camera, status: &StreamStatus, now: UtcMicros) -> Option<Problem> {
+    if is_recording(node, status, now) && status.notice.is_none() && !status.not_stored {
+        return None;
+    }
+    let main = status.stream.kind == StreamKind::Main;
+    let severity = if main { Severity::High } else { Severity::Medium };
+    if let Some(notice) = &status.notice {
+        return Some(Problem {
+            kind: notice.code.to_owned(),
+            camera: Some(camera.id),
+            since_us: Some(status.since.as_micros()),
+            severity,
+            state: words(
+                format!("{} {}：{}", camera.id, camera.name, notice.state.zh),
+                format!("{} {}: {}", camera.id, camera.name, notice.state.en),
+            ),
+            remedy: super::wire::sentence(&notice.remedy),
+        });
+    }
+    let waits = status.state == StreamState::Paused || now.since(status.since.max(node.started)) < PATIENCE;
+    (!waits).then(|| Problem {
+        kind: "camera_not_recorded".to_owned(),
+        camera: Some(camera.id),
+        since_us: Some(node.store.recorded_to(status.stream).unwrap_or(status.since).as_micros()),
+        severity,
+        state: words(
+            format!("{} {}：没有在录像", camera.id, camera.name),
+            format!("{} {}: is not being recorded", camera.id, camera.name),
+        ),
+        remedy: words("请检查摄像机画面和磁盘状态", "Check the camera's picture and the disks"),
+    })
+}

@@ -1,0 +1,329 @@
+//! `/api/v1/media`: every live picture of one window, over one WebSocket.
+//!
+//! Text messages steer, binary messages carry units (see [`crate::media_frame`]):
+//!
+//! ```text
+//! page → node  {"op":"sub","ch":1,"camera":1042,"tier":"key"|"sub"|"main"}   {"op":"unsub","ch":1}   {"op":"credit","ch":1,"seq":99}
+//! node → page  {"op":"state","ch":1,"word":"playing"|"ended"}   {"op":"error","ch":1,"code":"…","state":{"zh":"…","en":"…"}}
+//! ```
+//! Tier `key` is the key units of the sub-stream, or of the main stream where there is none; `sub` falls back likewise.
+//! On `sub` the newest GOP comes at once. Each subscription is one access with its own record, which ends with it.
+//!
+//! Nobody waits for a slow viewer: units wait in a bounded queue for each channel, and when it is full the channel goes on
+//! at the next key unit, after a gap frame. A page that reports credit says how far it has drawn; more than
+//! [`CREDIT_WINDOW`] units beyond that are not sent either.
+
+mod channel;
+
+use self::channel::{Channel, Step};
+use crate::{
+    authority::Authority,
+    headers::check_origin,
+    refusal::{Refusal, words},
+};
+use axum::{
+    extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade},
+    http::{HeaderMap, StatusCode, Uri, header},
+    response::Response,
+};
+use futures::{
+    FutureExt, SinkExt, StreamExt,
+    future::BoxFuture,
+    stream::{BoxStream, FuturesUnordered, SelectAll, SplitSink},
+};
+use index::{
+    access::{Action, Extent, Permit},
+    model::{CameraId, StreamId, StreamKind, UtcMicros},
+};
+use ingest::{LiveItem, LiveSubscription, LiveTier};
+use serde::Deserialize;
+use std::{collections::HashMap, sync::atomic::Ordering, time::Duration};
+use tokio_util::sync::CancellationToken;
+
+/// Channels of one socket.
+const MAX_CHANNELS: usize = 64;
+/// Bytes of one control message.
+const MAX_CONTROL: usize = 4096;
+/// A page that takes nothing for that long is gone.
+const SEND_PATIENCE: Duration = Duration::from_secs(10);
+/// How often a silent page is asked whether it is there; after two silences it is not.
+const PING_EVERY: Duration = Duration::from_secs(20);
+/// Units written before the socket is flushed: one system call for a burst.
+const BURST: usize = 32;
+/// Units sent beyond the last one that the page reported drawn.
+pub(super) const CREDIT_WINDOW: u32 = 100;
+
+/// What a page asks.
+#[derive(Deserialize, Debug)]
+#[serde(tag = "op", rename_all = "lowercase", deny_unknown_fields)]
+enum Control {
+    Sub { ch: u16, camera: CameraId, tier: Tier },
+    Unsub { ch: u16 },
+    Credit { ch: u16, seq: u32 },
+}
+
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
+#[serde(rename_all = "lowercase")]
+enum Tier {
+    Key,
+    Sub,
+    Main,
+}
+
+/// Opens the window's live socket.
+#[utoipa::path(get, path = "/api/v1/media",
+    responses((status = 101, description = "the socket; its messages are described in the code"), (status = 403, body = Refusal)))]
+pub(super) async fn media(
+    authority: Authority,
+    uri: Uri,
+    headers: HeaderMap,
+    upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
+) -> Result<Response, Refusal> {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).or_else(|| uri.authority().map(|a| a.as_str()));
+    check_origin(&headers, host)?;
+    authority.purpose()?;
+    let upgrade = upgrade.map_err(|_| {
+        Refusal::new(
+            StatusCode::UPGRADE_REQUIRED,
+            "websocket_only",
+            words("该地址只接受 WebSocket", "This address is a WebSocket"),
+            words("请以 WebSocket 连接", "Connect with a WebSocket"),
+        )
+    })?;
+    Ok(upgrade
+        .max_message_size(MAX_CONTROL)
+        .max_frame_size(MAX_CONTROL)
+        .on_upgrade(move |socket| Session::new(authority).run(socket)))
+}
+
+type Items = SelectAll<BoxStream<'static, (u16, LiveItem)>>;
+type Admission = BoxFuture<'static, (u16, CancellationToken, Result<(Permit, StreamId, LiveTier), Refusal>)>;
+
+/// One window's socket.
+struct Session {
+    authority: Authority,
+    channels: HashMap<u16, Channel>,
+    /// Subscriptions whose access record is being written, and what withdraws them.
+    pending: HashMap<u16, CancellationToken>,
+    admissions: FuturesUnordered<Admission>,
+    items: Items,
+}
+
+/// Why a socket ends.
+enum End {
+    /// The page left, or the connection broke.
+    Gone,
+    /// With a close code and a word.
+    Closed(u16, &'static str),
+}
+
+type Out = SplitSink<WebSocket, Message>;
+
+impl Session {
+    fn new(authority: Authority) -> Self {
+        authority.node().figures.sockets.fetch_add(1, Ordering::Relaxed);
+        Self {
+            authority,
+            channels: HashMap::new(),
+            pending: HashMap::new(),
+            admissions: FuturesUnordered::new(),
+            items: SelectAll::new(),
+        }
+    }
+
+    async fn run(mut self, socket: WebSocket) {
+        let Ok(ended) = self.authority.login().map(|login| login.ended.clone()) else { return };
+        let (mut out, mut incoming) = socket.split();
+        let mut ping = tokio::time::interval_at(tokio::time::Instant::now() + PING_EVERY, PING_EVERY);
+        let mut silences = 0;
+        let end = loop {
+            let done = tokio::select! {
+                biased;
+                () = ended.cancelled() => Err(End::Closed(4401, "signed_out")),
+                message = incoming.next() => {
+                    silences = 0;
+                    self.hear(message, &mut out).await
+                }
+                Some(admitted) = self.admissions.next() => self.admitted(admitted, &mut out).await,
+                Some(item) = self.items.next() => self.burst(item, &mut out).await,
+                _ = ping.tick() => {
+                    silences += 1;
+                    if silences > 2 { Err(End::Gone) } else { send(&mut out, Message::Ping(bytes::Bytes::new())).await }
+                }
+            };
+            if let Err(end) = done {
+                break end;
+            }
+        };
+        if let End::Closed(code, reason) = end {
+            let frame = CloseFrame { code, reason: Utf8Bytes::from_static(reason) };
+            let _ = send(&mut out, Message::Close(Some(frame))).await;
+        }
+    }
+
+    async fn hear(&mut self, message: Option<Result<Message, axum::Error>>, out: &mut Out) -> Result<(), End> {
+        let text = match message {
+            Some(Ok(Message::Text(text))) => text,
+            Some(Ok(Message::Ping(_) | Message::Pong(_))) => return Ok(()),
+            Some(Ok(Message::Binary(_))) => return Err(End::Closed(1003, "text only")),
+            Some(Ok(Message::Close(_)) | Err(_)) | None => return Err(End::Gone),
+        };
+        let Ok(control) = serde_json::from_str(&text) else { return Err(End::Closed(1008, "not a control message")) };
+        if let Ok(login) = self.authority.login() {
+            login.touch();
+        }
+        match control {
+            Control::Sub { ch, camera, tier } => {
+                self.drop_channel(ch);
+                if self.channels.len() + self.pending.len() >= MAX_CHANNELS {
+                    return refuse(out, ch, &Refusal::busy()).await;
+                }
+                let withdrawn = CancellationToken::new();
+                self.pending.insert(ch, withdrawn.clone());
+                let authority = self.authority.clone();
+                self.admissions.push(async move { (ch, withdrawn, admit(&authority, camera, tier).await) }.boxed());
+                Ok(())
+            }
+            Control::Unsub { ch } => {
+                self.drop_channel(ch);
+                Ok(())
+            }
+            Control::Credit { ch, seq } => {
+                if let Some(channel) = self.channels.get_mut(&ch) {
+                    channel.credit(seq);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// The access record is durable, or there is none: only now may the stream be opened (I8).
+    async fn admitted(
+        &mut self,
+        (ch, withdrawn, result): (u16, CancellationToken, Result<(Permit, StreamId, LiveTier), Refusal>),
+        out: &mut Out,
+    ) -> Result<(), End> {
+        if withdrawn.is_cancelled() {
+            return Ok(());
+        }
+        self.pending.remove(&ch);
+        let (permit, stream, tier) = match result {
+            Ok(admitted) => admitted,
+            Err(refusal) => return refuse(out, ch, &refusal).await,
+        };
+        let node = self.authority.node();
+        let subscription = match node.ingest.live().subscribe(&permit, stream, tier) {
+            Ok(subscription) => subscription,
+            Err(error) => {
+                tracing::info!(%error, "no live stream");
+                return refuse(out, ch, &Refusal::not_found("实时画面", "live stream")).await;
+            }
+        };
+        let channel = Channel::new(permit);
+        self.items.push(items(ch, subscription, channel.ended()));
+        node.figures.channels.fetch_add(1, Ordering::Relaxed);
+        self.channels.insert(ch, channel);
+        Ok(())
+    }
+
+    fn drop_channel(&mut self, ch: u16) {
+        if let Some(withdrawn) = self.pending.remove(&ch) {
+            withdrawn.cancel();
+        }
+        if self.channels.remove(&ch).is_some() {
+            self.authority.node().figures.channels.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Writes an item and those that wait behind it, then flushes once.
+    async fn burst(&mut self, first: (u16, LiveItem), out: &mut Out) -> Result<(), End> {
+        let mut next = Some(first);
+        for _ in 0..BURST {
+            let Some((ch, item)) = next else { break };
+            self.item(ch, item, out).await?;
+            next = self.items.next().now_or_never().flatten();
+        }
+        if let Some((ch, item)) = next {
+            self.item(ch, item, out).await?;
+        }
+        timed(out.flush()).await
+    }
+
+    async fn item(&mut self, ch: u16, item: LiveItem, out: &mut Out) -> Result<(), End> {
+        let Some(channel) = self.channels.get_mut(&ch) else { return Ok(()) };
+        let figures = &self.authority.node().figures;
+        let now = UtcMicros::now();
+        match channel.step(ch, item, now) {
+            Step::Nothing => Ok(()),
+            Step::Frame(frame) => timed(out.feed(Message::Binary(frame))).await,
+            Step::Gap(frame) => {
+                figures.live_gaps.fetch_add(1, Ordering::Relaxed);
+                timed(out.feed(Message::Binary(frame))).await
+            }
+            Step::Unit { frame, received, first } => {
+                if first {
+                    timed(out.feed(state(ch, "playing"))).await?;
+                } else {
+                    figures.live_age.add(now.since(received));
+                }
+                figures.live_units.fetch_add(1, Ordering::Relaxed);
+                figures.media_bytes.fetch_add(frame.len() as u64, Ordering::Relaxed);
+                timed(out.feed(Message::Binary(frame))).await
+            }
+            Step::Ended => {
+                self.drop_channel(ch);
+                timed(out.feed(state(ch, "ended"))).await
+            }
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let figures = &self.authority.node().figures;
+        figures.sockets.fetch_sub(1, Ordering::Relaxed);
+        figures.channels.fetch_sub(self.channels.len() as u64, Ordering::Relaxed);
+    }
+}
+
+async fn admit(authority: &Authority, id: CameraId, tier: Tier) -> Result<(Permit, StreamId, LiveTier), Refusal> {
+    let camera = authority.camera(id)?;
+    let kind = if tier == Tier::Main || camera.sub.is_none() { StreamKind::Main } else { StreamKind::Sub };
+    let stream = StreamId::new(id, kind);
+    let permit = authority.admit(Action::Live, Extent::live([stream]), authority.purpose()?).await?;
+    Ok((permit, stream, if tier == Tier::Key { LiveTier::Key } else { LiveTier::Full }))
+}
+
+/// A subscription as a stream that ends when its channel goes.
+fn items(ch: u16, subscription: LiveSubscription, ended: CancellationToken) -> BoxStream<'static, (u16, LiveItem)> {
+    futures::stream::unfold((subscription, false), move |(mut subscription, over)| async move {
+        if over {
+            return None;
+        }
+        let item = subscription.next().await;
+        let over = matches!(item, LiveItem::Ended);
+        Some(((ch, item), (subscription, over)))
+    })
+    .take_until(ended.cancelled_owned())
+    .boxed()
+}
+
+fn state(ch: u16, word: &str) -> Message {
+    Message::Text(serde_json::json!({ "op": "state", "ch": ch, "word": word }).to_string().into())
+}
+
+async fn refuse(out: &mut Out, ch: u16, refusal: &Refusal) -> Result<(), End> {
+    let text = serde_json::json!({ "op": "error", "ch": ch, "code": refusal.code, "state": refusal.state });
+    send(out, Message::Text(text.to_string().into())).await
+}
+
+async fn send(out: &mut Out, message: Message) -> Result<(), End> {
+    timed(out.send(message)).await
+}
+
+async fn timed(sending: impl Future<Output = Result<(), axum::Error>>) -> Result<(), End> {
+    match tokio::time::timeout(SEND_PATIENCE, sending).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) | Err(_) => Err(End::Gone),
+    }
+}

@@ -1,0 +1,124 @@
+//! `/metrics`: figures for Prometheus, made from the same state as the health page.
+
+use super::{cameras::statuses, health::is_recording};
+use crate::{authority::Authority, node::Shared};
+use axum::{
+    http::{HeaderValue, header},
+    response::{IntoResponse, Response},
+};
+use index::model::UtcMicros;
+use ingest::{StreamState, StreamStatus};
+use std::{fmt::Write, sync::atomic::Ordering};
+
+/// Figures in Prometheus' text format. For auditors and administrators, or with the configured token.
+#[utoipa::path(get, path = "/metrics",
+    responses((status = 200, body = String, content_type = "text/plain"), (status = 401, body = crate::refusal::Refusal)))]
+pub(super) async fn metrics(authority: Authority) -> Response {
+    let headers = [(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"))];
+    (headers, write(authority.node())).into_response()
+}
+
+/// A page of figures under construction.
+#[derive(Default)]
+struct Page(String);
+
+impl Page {
+    fn kind(&mut self, name: &str, kind: &str) {
+        let _ = writeln!(self.0, "# TYPE haohe_{name} {kind}");
+    }
+
+    fn one(&mut self, name: &str, kind: &str, value: impl std::fmt::Display) {
+        self.kind(name, kind);
+        let _ = writeln!(self.0, "haohe_{name} {value}");
+    }
+
+    fn with(&mut self, name: &str, labels: &str, value: impl std::fmt::Display) {
+        let _ = writeln!(self.0, "haohe_{name}{{{labels}}} {value}");
+    }
+}
+
+fn write(node: &Shared) -> String {
+    let mut page = Page::default();
+    let now = UtcMicros::now();
+    page.one("start_time_seconds", "gauge", node.started.as_micros() as f64 / 1e6);
+    page.one("logins", "gauge", node.logins.count());
+    page.one("journal_tail", "counter", node.journal.tail().get());
+    streams(&mut page, node, now);
+    volumes(&mut page, node);
+    let figures = &node.figures;
+    for (name, kind, value) in [
+        ("http_failures_total", "counter", &figures.failures),
+        ("media_sockets", "gauge", &figures.sockets),
+        ("media_channels", "gauge", &figures.channels),
+        ("live_units_total", "counter", &figures.live_units),
+        ("live_gaps_total", "counter", &figures.live_gaps),
+        ("media_bytes_total", "counter", &figures.media_bytes),
+    ] {
+        page.one(name, kind, value.load(Ordering::Relaxed));
+    }
+    figures.requests.write("haohe_http_request_seconds", &mut page.0);
+    figures.live_age.write("haohe_live_age_seconds", &mut page.0);
+    page.0
+}
+
+/// A figure of a stream: its name, its kind, how to read it.
+type Figure = (&'static str, &'static str, fn(&StreamStatus) -> f64);
+
+const STREAM_FIGURES: [Figure; 8] = [
+    ("stream_playing", "gauge", |s| f64::from(u8::from(s.state == StreamState::Playing))),
+    ("stream_bits_per_second", "gauge", |s| s.bits_per_second as f64),
+    ("stream_units_received_total", "counter", |s| s.units_received as f64),
+    ("stream_units_stored_total", "counter", |s| s.units_stored as f64),
+    ("stream_units_shed_total", "counter", |s| s.units_shed as f64),
+    ("stream_bytes_received_total", "counter", |s| s.bytes_received as f64),
+    ("stream_packets_lost_total", "counter", |s| s.packets_lost as f64),
+    ("stream_reconnects_total", "counter", |s| s.reconnects as f64),
+];
+
+fn streams(page: &mut Page, node: &Shared, now: UtcMicros) {
+    let mut all: Vec<_> = statuses(node).into_values().collect();
+    all.sort_unstable_by_key(|status| status.stream);
+    let labels = |status: &StreamStatus| format!("camera=\"{}\",stream=\"{}\"", status.stream.camera, status.stream.kind);
+    for (name, kind, read) in STREAM_FIGURES {
+        page.kind(name, kind);
+        for status in &all {
+            page.with(name, &labels(status), read(status));
+        }
+    }
+    page.kind("stream_recorded_age_seconds", "gauge");
+    for status in &all {
+        if let Some(to) = node.store.recorded_to(status.stream) {
+            page.with("stream_recorded_age_seconds", &labels(status), now.since(to).as_secs_f64());
+        }
+    }
+    page.one("streams_recording", "gauge", all.iter().filter(|status| is_recording(node, status, now)).count());
+}
+
+fn volumes(page: &mut Page, node: &Shared) {
+    let health = node.store.health();
+    page.one("store_fragments_total", "counter", health.fragments);
+    page.one("store_fragments_lost_total", "counter", health.fragments_lost);
+    for (name, kind) in [
+        ("volume_state", "gauge"),
+        ("volume_segments_free", "gauge"),
+        ("volume_bytes_written_total", "counter"),
+        ("volume_queue_bytes", "gauge"),
+        ("volume_commits_total", "counter"),
+        ("volume_commit_seconds_p99", "gauge"),
+    ] {
+        page.kind(name, kind);
+        for volume in &health.volumes {
+            // Names come from the configuration; quotes and backslashes would end the label.
+            let label = format!("volume=\"{}\"", volume.name.replace(['"', '\\', '\n'], "_"));
+            let value = match name {
+                "volume_state" => f64::from(volume.state as u8),
+                "volume_segments_free" => volume.segments_free as f64,
+                "volume_bytes_written_total" => volume.bytes_written as f64,
+                "volume_queue_bytes" => volume.queue_bytes as f64,
+                "volume_commits_total" => volume.commits as f64,
+                _ => volume.commit_ms_p99 / 1e3,
+            };
+            page.with(name, &label, value);
+        }
+    }
+}
