@@ -1,10 +1,11 @@
 //! Proving that a journal is whole: every file, record, number and link of the chain.
 
-use super::recover::{check_order, scan_file};
-use super::segment::{self, SegmentFile, Stop};
+use super::medium::{Medium, RealMedium, Use};
+use super::recover::{check_order, open_all, scan_file};
+use super::segment::Stop;
 use super::{Hash, Journal, JournalError, Seq};
 use crate::model::NodeId;
-use std::{path::Path, sync::Arc};
+use std::path::Path;
 
 /// What a whole journal consists of.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -30,10 +31,14 @@ impl Journal {
     /// # Errors
     /// [`JournalError::Damaged`] names the first place that does not check; [`JournalError::Io`].
     pub fn verify(dir: &Path) -> Result<Option<Verified>, JournalError> {
-        let paths = segment::list(dir)?;
-        let Some(oldest) = paths.first() else { return Ok(None) };
-        let node = segment::node_of(oldest)?;
-        let files = paths.iter().map(|path| SegmentFile::open(path, node).map(Arc::new)).collect::<Result<Vec<_>, _>>()?;
+        Self::verify_on(&RealMedium::new(dir))
+    }
+
+    pub(super) fn verify_on(medium: &dyn Medium) -> Result<Option<Verified>, JournalError> {
+        let files = open_all(medium, Use::Read)?;
+        let Some(oldest) = files.first() else { return Ok(None) };
+        let node = oldest.header.node;
+        files.iter().try_for_each(|file| file.check_node(node))?;
         check_order(&files)?;
         let mut all = Verified { node, files: files.len(), bytes: 0, tail: Seq::ZERO, head: Hash::ZERO, unfinished_bytes: 0 };
         let mut commit = 0;

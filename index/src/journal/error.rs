@@ -53,7 +53,7 @@ impl JournalError {
     /// Whether the disk is full: then the same may succeed later.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        matches!(self, Self::Io { source, doing: "write" | "reserve room for", .. }
+        matches!(self, Self::Io { source, doing: "write" | "create", .. }
             if matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
     }
 

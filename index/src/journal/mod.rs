@@ -18,6 +18,7 @@
 mod check;
 mod error;
 mod health;
+mod medium;
 mod read;
 mod record;
 mod recover;
@@ -31,6 +32,7 @@ pub use read::Seen;
 pub use record::{Entry, Hash, MAX_BODY, Record, Seq};
 
 use crate::model::NodeId;
+use medium::{Medium, RealMedium};
 use segment::SegmentFile;
 use std::{
     path::{Path, PathBuf},
@@ -116,7 +118,13 @@ impl Journal {
     /// # Errors
     /// As [`Journal::open`].
     pub fn open_with(dir: &Path, node: NodeId, limits: JournalLimits) -> Result<Arc<Self>, JournalError> {
-        let (found, commit) = recover::recover(dir, node, limits.segment_bytes)?;
+        let medium = RealMedium::create(dir).map_err(JournalError::io("create", dir))?;
+        Self::open_on(Arc::new(medium), node, limits)
+    }
+
+    fn open_on(medium: Arc<dyn Medium>, node: NodeId, limits: JournalLimits) -> Result<Arc<Self>, JournalError> {
+        let dir = medium.path("");
+        let (found, commit) = recover::recover(&*medium, node, limits.segment_bytes)?;
         let shared = Arc::new(Shared {
             queue: Mutex::new(Queue::new(limits.queue_records)),
             work: Condvar::new(),
@@ -125,8 +133,8 @@ impl Journal {
             watchers: Mutex::default(),
             health: Mutex::default(),
         });
-        let writer = writer::start(dir.to_owned(), node, limits, commit, Arc::clone(&shared))?;
-        Ok(Arc::new(Self { dir: dir.to_owned(), node, shared, writer: Mutex::new(Some(writer)) }))
+        let writer = writer::start(medium, node, limits, commit, Arc::clone(&shared))?;
+        Ok(Arc::new(Self { dir, node, shared, writer: Mutex::new(Some(writer)) }))
     }
 
     /// Whose journal it is.
@@ -230,5 +238,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+#[cfg(test)]
+mod crashes;
 #[cfg(test)]
 mod tests;

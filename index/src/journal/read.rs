@@ -1,7 +1,7 @@
 //! Reading the journal from any sequence number, while it is written.
 
 use super::record::{self, Entry, MAX_RECORD, Seq};
-use super::segment::{self, SECTOR, SegmentFile};
+use super::segment::{SECTOR, SegmentFile};
 use super::{Journal, JournalError, lock};
 use crate::model::UtcMicros;
 use std::{ops::ControlFlow, sync::Arc};
@@ -145,8 +145,7 @@ impl<'a> Cursor<'a> {
         let need = (self.at + MAX_RECORD as u64).min(self.end);
         if self.buffer.is_empty() || need > have {
             let length = CHUNK.min(self.end - self.at);
-            segment::read_at(&self.file.file, self.at, length, &mut self.buffer)
-                .map_err(JournalError::io("read", &self.file.path))?;
+            self.file.file.read_at(self.at, length, &mut self.buffer).map_err(JournalError::io("read", &self.file.path))?;
             self.base = self.at;
         }
         Ok(())

@@ -1,21 +1,16 @@
 //! Opening a journal after whatever happened to it.
 
+use super::medium::{Medium, Use};
 use super::segment::{self, Header, Scan, SegmentFile, Stop};
 use super::{Files, Hash, JournalError, Seq};
 use crate::model::{NodeId, UtcMicros};
-use std::{fs, path::Path, sync::Arc};
+use std::sync::Arc;
 
 /// Finds the tail, cuts off what was never acknowledged, and refuses what was and is damaged. Returns the files and the
 /// number of the last commit.
-pub(super) fn recover(dir: &Path, node: NodeId, reserve: u64) -> Result<(Files, u64), JournalError> {
-    fs::create_dir_all(dir).map_err(JournalError::io("create", dir))?;
-    if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        segment::sync_dir(parent)?;
-    }
-    let mut segments: Vec<Arc<SegmentFile>> = Vec::new();
-    for path in segment::list(dir)? {
-        segments.push(Arc::new(SegmentFile::open(&path, node)?));
-    }
+pub(super) fn recover(medium: &dyn Medium, node: NodeId, reserve: u64) -> Result<(Files, u64), JournalError> {
+    let mut segments = open_all(medium, Use::Append)?;
+    segments.iter().try_for_each(|file| file.check_node(node))?;
     check_order(&segments)?;
     let Some(newest) = segments.last() else {
         let header = Header {
@@ -26,12 +21,17 @@ pub(super) fn recover(dir: &Path, node: NodeId, reserve: u64) -> Result<(Files, 
             before: Hash::ZERO,
             created: UtcMicros::now(),
         };
-        segments.push(Arc::new(SegmentFile::draft(dir, header, reserve)?.publish(dir)?));
+        segments.push(Arc::new(SegmentFile::draft(medium, header, reserve)?.publish(medium)?));
         return Ok((Files { segments, tail: Seq::ZERO, tail_hash: Hash::ZERO }, 0));
     };
     let scan = scan_file(newest)?;
     cut(newest, &scan)?;
     Ok((Files { tail: scan.tail, tail_hash: scan.hash, segments }, scan.commit))
+}
+
+/// The journal's files, oldest first.
+pub(super) fn open_all(medium: &dyn Medium, to: Use) -> Result<Vec<Arc<SegmentFile>>, JournalError> {
+    segment::list(medium)?.iter().map(|name| SegmentFile::open(medium, name, to).map(Arc::new)).collect()
 }
 
 /// Each file must name the one before it: a file that was taken away leaves a hole (J1).
@@ -53,7 +53,7 @@ pub(super) fn check_order(segments: &[Arc<SegmentFile>]) -> Result<(), JournalEr
 /// Reads and walks over a whole file.
 pub(super) fn scan_file(file: &SegmentFile) -> Result<Scan, JournalError> {
     let mut bytes = Vec::new();
-    segment::read_at(&file.file, 0, file.end(), &mut bytes).map_err(JournalError::io("read", &file.path))?;
+    file.file.read_at(0, file.end(), &mut bytes).map_err(JournalError::io("read", &file.path))?;
     Ok(segment::scan(&bytes, &file.header))
 }
 
@@ -68,10 +68,10 @@ fn cut(file: &SegmentFile, scan: &Scan) -> Result<(), JournalError> {
             file = %file.path.display(), offset = scan.end, bytes = length - scan.end,
             "an unfinished commit at the journal's end was removed: nobody was told that it was kept"
         );
-        file.file.set_len(scan.end).map_err(JournalError::io("truncate", &file.path))?;
+        file.file.cut(scan.end).map_err(JournalError::io("truncate", &file.path))?;
     }
     // A whole commit that no crash let us acknowledge counts from now on, so it must be durable first.
-    file.file.sync_all().map_err(JournalError::io("sync", &file.path))?;
+    file.file.sync().map_err(JournalError::io("sync", &file.path))?;
     file.extend(scan.end);
     Ok(())
 }

@@ -9,18 +9,12 @@
 //! A file is created whole: header written and synced under another name, then renamed. So a header that does not check
 //! was damaged at rest, never torn.
 
+use super::medium::{LogFile, Medium, Use};
 use super::record::{self, Hash, Raw, Seq};
 use super::{JournalError, lock};
 use crate::model::{NodeId, UtcMicros};
-use rustix::{
-    fs::{FallocateFlags, fallocate},
-    io::Errno,
-};
 use std::{
-    fs::{self, File},
-    io,
-    os::unix::fs::{FileExt, OpenOptionsExt},
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{
         Mutex,
         atomic::{AtomicU64, Ordering},
@@ -96,7 +90,7 @@ fn take<const N: usize>(bytes: &[u8; SECTOR as usize], at: usize) -> [u8; N] {
 pub(super) struct SegmentFile {
     pub path: PathBuf,
     pub header: Header,
-    pub file: File,
+    pub file: Box<dyn LogFile>,
     /// How far it is durable, in bytes.
     end: AtomicU64,
     /// Where records stand, about one in [`STRIDE`] bytes, ascending; grows as reads pass by.
@@ -104,43 +98,36 @@ pub(super) struct SegmentFile {
 }
 
 impl SegmentFile {
-    /// Opens a file and checks its header against its name and its node.
-    pub(super) fn open(path: &Path, node: NodeId) -> Result<Self, JournalError> {
-        let file = File::options().read(true).write(true).open(path).map_err(JournalError::io("open", path))?;
-        let length = file.metadata().map_err(JournalError::io("stat", path))?.len();
+    /// Opens a file and checks its header against its name.
+    pub(super) fn open(medium: &dyn Medium, name: &str, to: Use) -> Result<Self, JournalError> {
+        let path = medium.path(name);
+        let file = medium.open(name, to).map_err(JournalError::io("open", &path))?;
+        let length = file.len().map_err(JournalError::io("stat", &path))?;
         let mut bytes = Vec::new();
-        read_at(&file, 0, SECTOR.min(length), &mut bytes).map_err(JournalError::io("read", path))?;
-        let damaged = |what| JournalError::Damaged { path: path.to_owned(), offset: 0, what };
+        file.read_at(0, SECTOR, &mut bytes).map_err(JournalError::io("read", &path))?;
+        let damaged = |what| JournalError::Damaged { path: path.clone(), offset: 0, what };
         let header = Header::decode(&bytes).map_err(damaged)?;
-        if header.node != node {
-            return Err(JournalError::ForeignNode { path: path.to_owned(), found: header.node });
-        }
-        if first_of(path) != Some(header.first) {
+        if first_of(name) != Some(header.first) {
             return Err(damaged("its name is not that of its first record"));
         }
-        Ok(Self { path: path.to_owned(), header, file, end: AtomicU64::new(length), points: Mutex::default() })
+        Ok(Self { path, header, file, end: AtomicU64::new(length), points: Mutex::default() })
     }
 
-    /// Prepares a file in `dir` under another name, with room for `reserve` bytes, so that a full disk shows here and not
-    /// in the middle of a commit. It is no part of the journal before [`Draft::publish`].
-    pub(super) fn draft(dir: &Path, header: Header, reserve: u64) -> Result<Draft, JournalError> {
-        let draft = dir.join(format!("{:020}{SUFFIX}.new", header.first.get()));
-        let file = File::options()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&draft)
-            .map_err(JournalError::io("create", &draft))?;
-        file.write_all_at(&header.encode(), 0).map_err(JournalError::io("write", &draft))?;
-        // Not every file system reserves; where it does not, a full disk shows when a commit is written.
-        if let Err(Errno::NOSPC | Errno::DQUOT) = fallocate(&file, FallocateFlags::KEEP_SIZE, 0, reserve) {
-            let full = io::Error::from(io::ErrorKind::StorageFull);
-            return Err(JournalError::io("reserve room for", &draft)(full));
-        }
-        file.sync_all().map_err(JournalError::io("sync", &draft))?;
-        Ok(Draft { path: draft, header, file })
+    /// Refuses a file of another node.
+    pub(super) fn check_node(&self, node: NodeId) -> Result<(), JournalError> {
+        let found = self.header.node;
+        if found == node { Ok(()) } else { Err(JournalError::ForeignNode { path: self.path.clone(), found }) }
+    }
+
+    /// Prepares a file under another name, with room for `reserve` bytes, so that a full disk shows here and not in the
+    /// middle of a commit. It is no part of the journal before [`Draft::publish`].
+    pub(super) fn draft(medium: &dyn Medium, header: Header, reserve: u64) -> Result<Draft, JournalError> {
+        let name = format!("{:020}{SUFFIX}.new", header.first.get());
+        let path = medium.path(&name);
+        let file = medium.create(&name, reserve).map_err(JournalError::io("create", &path))?;
+        file.write_at(&header.encode(), 0).map_err(JournalError::io("write", &path))?;
+        file.sync().map_err(JournalError::io("sync", &path))?;
+        Ok(Draft { name, header, file })
     }
 
     pub(super) fn end(&self) -> u64 {
@@ -173,68 +160,34 @@ impl SegmentFile {
 
 /// A file that waits for its name.
 pub(super) struct Draft {
-    path: PathBuf,
+    name: String,
     header: Header,
-    file: File,
+    file: Box<dyn LogFile>,
 }
 
 impl Draft {
     /// Gives the file its name. It is there after a power cut, or not at all.
-    pub(super) fn publish(self, dir: &Path) -> Result<SegmentFile, JournalError> {
-        let Self { path: draft, header, file } = self;
-        let path = dir.join(format!("{:020}{SUFFIX}", header.first.get()));
-        fs::rename(&draft, &path).map_err(JournalError::io("rename", &path))?;
-        sync_dir(dir)?;
+    pub(super) fn publish(self, medium: &dyn Medium) -> Result<SegmentFile, JournalError> {
+        let Self { name: draft, header, file } = self;
+        let name = format!("{:020}{SUFFIX}", header.first.get());
+        let path = medium.path(&name);
+        medium.rename(&draft, &name).map_err(JournalError::io("rename", &path))?;
         Ok(SegmentFile { path, header, file, end: AtomicU64::new(SECTOR), points: Mutex::default() })
     }
 }
 
-/// Whose journal a file belongs to.
-pub(super) fn node_of(path: &Path) -> Result<NodeId, JournalError> {
-    let file = File::open(path).map_err(JournalError::io("open", path))?;
-    let mut bytes = Vec::new();
-    read_at(&file, 0, SECTOR, &mut bytes).map_err(JournalError::io("read", path))?;
-    let header = Header::decode(&bytes).map_err(|what| JournalError::Damaged { path: path.to_owned(), offset: 0, what })?;
-    Ok(header.node)
+/// The names of the journal's files, oldest first. Drafts that a crash left are not among them: the next file overwrites
+/// them.
+pub(super) fn list(medium: &dyn Medium) -> Result<Vec<String>, JournalError> {
+    let mut names = medium.list().map_err(JournalError::io("list", medium.path("")))?;
+    names.retain(|name| first_of(name).is_some());
+    names.sort();
+    Ok(names)
 }
 
-/// The journal's files in `dir`, oldest first. Drafts that a crash left are not among them: the next file overwrites them.
-pub(super) fn list(dir: &Path) -> Result<Vec<PathBuf>, JournalError> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(dir).map_err(JournalError::io("list", dir))? {
-        let path = entry.map_err(JournalError::io("list", dir))?.path();
-        if let Some(first) = first_of(&path) {
-            found.push((first, path));
-        }
-    }
-    found.sort();
-    Ok(found.into_iter().map(|(_, path)| path).collect())
-}
-
-fn first_of(path: &Path) -> Option<Seq> {
-    let digits = path.file_name()?.to_str()?.strip_suffix(SUFFIX)?;
+fn first_of(name: &str) -> Option<Seq> {
+    let digits = name.strip_suffix(SUFFIX)?;
     if digits.len() == 20 { digits.parse().ok().map(Seq::new) } else { None }
-}
-
-/// Makes what was created, renamed or removed in a directory durable.
-pub(super) fn sync_dir(dir: &Path) -> Result<(), JournalError> {
-    File::open(dir).and_then(|dir| dir.sync_all()).map_err(JournalError::io("sync", dir))
-}
-
-/// Reads `length` bytes from `offset` on, fewer at the end of the file.
-pub(super) fn read_at(file: &File, offset: u64, length: u64, into: &mut Vec<u8>) -> io::Result<()> {
-    into.resize(usize::try_from(length).map_err(io::Error::other)?, 0);
-    let mut have = 0;
-    while have < into.len() {
-        match file.read_at(&mut into[have..], offset + have as u64) {
-            Ok(0) => break,
-            Ok(n) => have += n,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    into.truncate(have);
-    Ok(())
 }
 
 /// What a walk over a file's commits found.

@@ -221,7 +221,8 @@ fn a_missing_exchanged_or_foreign_file_is_refused() {
     drop(journal);
     let other = Journal::open(dir.path(), NodeId::from_bytes([8; 16])).expect_err("another node's");
     assert!(matches!(other, JournalError::ForeignNode { found, .. } if found == node()), "{other}");
-    let files = segment::list(dir.path()).expect("listed");
+    let files = segment::list(&RealMedium::new(dir.path())).expect("listed");
+    let files: Vec<_> = files.iter().map(|name| dir.path().join(name)).collect();
     assert!(files.len() >= 4, "{files:?}");
     let aside = dir.path().join("aside");
     for missing in &files[..files.len() - 1] {

@@ -1,13 +1,12 @@
 //! The one thread that writes the journal: takes all that waits, writes it as one commit, syncs, then tells.
 
+use super::medium::Medium;
 use super::record::{self, Hash, Pending, Seq};
 use super::segment::{Header, SECTOR, SegmentFile};
 use super::{JournalError, JournalLimits, Shared, lock};
 use crate::model::{NodeId, UtcMicros};
 use std::{
     collections::VecDeque,
-    os::unix::fs::FileExt,
-    path::PathBuf,
     sync::{Arc, PoisonError},
     thread::JoinHandle,
     time::Instant,
@@ -63,7 +62,7 @@ impl Queue {
 }
 
 struct Writer {
-    dir: PathBuf,
+    medium: Arc<dyn Medium>,
     node: NodeId,
     limits: JournalLimits,
     shared: Arc<Shared>,
@@ -86,7 +85,7 @@ impl JournalLimits {
 
 /// Starts the writer at the tail that recovery found.
 pub(super) fn start(
-    dir: PathBuf,
+    medium: Arc<dyn Medium>,
     node: NodeId,
     limits: JournalLimits,
     commit: u64,
@@ -98,9 +97,9 @@ pub(super) fn start(
         (Arc::clone(newest), files.tail, files.tail_hash)
     };
     let end = file.end();
-    let failed = JournalError::io("start the writer of", dir.clone());
+    let failed = JournalError::io("start the writer of", medium.path(""));
     let rotate_at = limits.rotate_at();
-    let mut writer = Writer { dir, node, limits, shared, file, end, rotate_at, seq, hash, commit, buffer: Vec::new() };
+    let mut writer = Writer { medium, node, limits, shared, file, end, rotate_at, seq, hash, commit, buffer: Vec::new() };
     std::thread::Builder::new().name("journal".into()).spawn(move || writer.run()).map_err(failed)
 }
 
@@ -157,8 +156,8 @@ impl Writer {
         self.buffer.clear();
         let (seq, hash) = record::encode_commit(records, commit, self.seq, self.hash, &mut self.buffer);
         let path = &self.file.path;
-        self.file.file.write_all_at(&self.buffer, self.end).map_err(JournalError::io("write", path))?;
-        self.file.file.sync_data().map_err(JournalError::io("sync", path))?;
+        self.file.file.write_at(&self.buffer, self.end).map_err(JournalError::io("write", path))?;
+        self.file.file.sync().map_err(JournalError::io("sync", path))?;
         self.file.note(self.seq.next(), self.end);
         self.end += self.buffer.len() as u64;
         (self.seq, self.hash, self.commit) = (seq, hash, commit);
@@ -179,7 +178,7 @@ impl Writer {
             before: self.hash,
             created: UtcMicros::now(),
         };
-        let draft = match SegmentFile::draft(&self.dir, header, self.limits.segment_bytes) {
+        let draft = match SegmentFile::draft(&*self.medium, header, self.limits.segment_bytes) {
             Ok(draft) => draft,
             Err(error) => {
                 // The present file is as good as ever; it grows past its size until there is room for another.
@@ -188,7 +187,7 @@ impl Writer {
                 return Ok(());
             }
         };
-        self.file = Arc::new(draft.publish(&self.dir)?);
+        self.file = Arc::new(draft.publish(&*self.medium)?);
         self.end = SECTOR;
         self.rotate_at = self.limits.rotate_at();
         lock(&self.shared.files).segments.push(Arc::clone(&self.file));
