@@ -5,7 +5,7 @@
 
 use crate::{
     dice::Dice,
-    quirks::{self, Quirk},
+    quirks::{self, Act, Habit, Quirk},
 };
 use serde::Serialize;
 use std::{fmt, str::FromStr, time::Duration};
@@ -269,6 +269,12 @@ impl Effects {
     pub fn clear(&mut self, now: i64) {
         self.settle_drift(now);
         *self = Self { drops: self.drops, offset: self.offset, ..Self::default() };
+    }
+
+    /// Whether an odd habit is among what is wrong.
+    #[must_use]
+    pub fn has(&self, habit: Habit) -> bool {
+        self.quirks.iter().any(|quirk| matches!(quirk.acts, Act::Habit(has) if has == habit))
     }
 
     /// What the camera adds to the RTP time that is due at `at`, in 1/90 000 s.

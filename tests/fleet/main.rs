@@ -38,7 +38,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Check(arguments) => arguments.run(),
         Command::Drain(arguments) => arguments.run(),
         Command::Quirks => {
-            fleet::QUIRKS.iter().for_each(|quirk| println!("{} {}", quirk.id, quirk.says));
+            fleet::quirks().for_each(|quirk| println!("{} {}", quirk.id, quirk.says));
             Ok(ExitCode::SUCCESS)
         }
     }

@@ -115,6 +115,7 @@ impl Reply {
         let reason = match status {
             200 => "OK",
             400 => "Bad Request",
+            302 => "Moved Temporarily",
             401 => "Unauthorized",
             404 => "Not Found",
             405 => "Method Not Allowed",

@@ -11,7 +11,7 @@ use crate::{
     auth::Challenge,
     dice::Dice,
     faults::Effects,
-    quirks::Act,
+    quirks::{Act, Habit},
     rtsp::{self, Input, Reply, Request},
     sdp::{self, TrackName},
     sent::Fate,
@@ -122,7 +122,7 @@ impl Connection {
     fn handle(&mut self, input: &Input) -> io::Result<()> {
         self.heard();
         let Input::Request(request) = input else { return Ok(()) };
-        let mut parts = request.path().split('/');
+        let mut parts = request.path().split('/').filter(|part| !part.is_empty());
         if let (Some("cam"), Some(Ok(number))) = (parts.next(), parts.next().map(str::parse::<u32>)) {
             let camera = self.shared().camera(number).cloned();
             let known = self.camera.as_ref().is_some_and(|(camera, _)| u32::from(camera.id) == number);
@@ -139,7 +139,11 @@ impl Connection {
         if playing && effects.quirks.iter().any(|quirk| matches!(quirk.acts, Act::Ignores(method) if method == request.method)) {
             return Ok(());
         }
+        if effects.has(Habit::HatesKeepalive) && request.method == "GET_PARAMETER" {
+            return Err(io::Error::other("a keepalive that the camera hates"));
+        }
         let mut reply = self.answer(request, &effects);
+        let challenged = reply.status == 401;
         if let Some(sequence) = request.header("CSeq") {
             reply.headers.insert(0, ("CSeq".to_owned(), sequence.to_owned()));
         }
@@ -152,6 +156,9 @@ impl Connection {
         }
         let started = request.method == "PLAY" && reply.status == 200;
         self.output.send(reply.render().as_bytes(), None, &self.shard.shared.counters)?;
+        if challenged && effects.has(Habit::ClosesAfterChallenge) {
+            return Err(io::Error::other("closed after the challenge"));
+        }
         if self.output.waiting() > self.shared().spec.client_buffer + (64 << 10) {
             return Err(io::Error::other("asks, but does not read the answers"));
         }
@@ -166,8 +173,16 @@ impl Connection {
     fn answer(&mut self, request: &Request, effects: &Effects) -> Reply {
         let auth = self.shared().spec.auth.clone();
         let open = request.method == "OPTIONS";
-        if !open && (effects.wrong_password || !self.challenge.admits(&auth, request)) {
+        let shy = effects.has(Habit::WantsUserAgent) && request.header("User-Agent").is_none();
+        let admitted = self.challenge.admits(&auth, request);
+        if effects.has(Habit::FreshNonces) && admitted {
+            self.challenge = Challenge::new(self.dice.next());
+        }
+        if !open && (effects.wrong_password || shy || !admitted) {
             return self.challenge.ask(&auth, Reply::new(401));
+        }
+        if effects.has(Habit::Redirects) && request.method == "DESCRIBE" && !request.uri.contains('?') {
+            return Reply::new(302).with("Location", format!("{}?moved", request.uri));
         }
         match request.method.as_str() {
             "OPTIONS" => Reply::new(200).with("Public", "OPTIONS, DESCRIBE, SETUP, PLAY, GET_PARAMETER, TEARDOWN"),
@@ -188,7 +203,7 @@ impl Connection {
 
     /// What `/cam/I/{main,sub}[/trackID=N]` names.
     fn target(&self, request: &Request) -> Option<(Arc<CameraState>, StreamKind, Option<TrackName>)> {
-        let mut parts = request.path().split('/').skip(2);
+        let mut parts = request.path().split('/').filter(|part| !part.is_empty()).skip(2);
         let kind = parts.next()?.parse().ok()?;
         let track = match parts.next() {
             Some(part) => Some(TrackName::of(part)?),
@@ -290,10 +305,14 @@ impl Connection {
     fn with_session(&self, request: &Request, reply: Reply) -> Reply {
         let Some(session) = &self.session else { return Reply::new(454) };
         let named = request.header("Session").map(|text| text.split(';').next().unwrap_or_default().trim());
-        if named.is_some_and(|named| named != session.id()) || (named.is_none() && request.method != "SETUP") {
+        if named.is_some_and(|named| !named.starts_with(&session.id())) || (named.is_none() && request.method != "SETUP") {
             return Reply::new(454);
         }
-        reply.with("Session", format!("{};timeout={}", session.id(), self.shared().spec.session_timeout.as_secs()))
+        let id = match request.method.as_str() {
+            "SETUP" if self.effects().has(Habit::SessionPerTrack) => format!("{}{}", session.id(), session.tracks.len()),
+            _ => session.id(),
+        };
+        reply.with("Session", format!("{id};timeout={}", self.shared().spec.session_timeout.as_secs()))
     }
 
     /// Sends the picture that is due. When the next one is; `None` if the session is over.
@@ -303,7 +322,8 @@ impl Connection {
         }
         let effects = self.effects();
         let reset = self.camera.as_ref().is_some_and(|(_, drops)| *drops != effects.drops);
-        let stale = self.heard.elapsed() > self.shared().spec.session_timeout;
+        let patience = self.shared().spec.session_timeout / if effects.has(Habit::ShortTimeout) { 6 } else { 1 };
+        let stale = self.heard.elapsed() > patience;
         if reset || (stale && !effects.half_open) || self.send_unit(&effects, now, scratch).is_err() {
             self.reset();
             return None;

@@ -9,7 +9,7 @@ use crate::{
     faults::Effects,
     metadata,
     packets::{Header, Packets, append_packet, patch_headers},
-    quirks::Act,
+    quirks::{Act, Moment},
     sdp::TrackName,
     sent::Fate,
 };
@@ -168,9 +168,11 @@ impl Session {
             self.report(track, counter, at, effects, out);
         }
         self.tracks = tracks;
+        let gop = (counter + self.camera.shift) / u64::from(self.stream().packets.spec.gop);
+        let moment = Moment { counter, gop, key: self.is_key(counter) };
         for quirk in &effects.quirks {
             if let Act::Unit(change) = quirk.acts {
-                change(out);
+                change(out, moment);
             }
         }
     }
