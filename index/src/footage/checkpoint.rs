@@ -24,19 +24,23 @@ pub(super) struct Checkpoint {
     pub(super) free: [Vec<u32>; 2],
 }
 
-/// Writes what the catalogue and the pool know of a volume.
+/// Writes what the catalogue and the pool know of a volume. Files that were freed since the last time may be used again then.
 pub(super) fn write(volume: &Volume, catalogue: &Catalogue) -> io::Result<()> {
     // The free list first: a file that is taken meanwhile stands in both, and is then looked into.
-    let free = {
+    let (free, freed) = {
         let pool = lock(&volume.pool);
-        Size::ALL.map(|size| pool.free_numbers(size).collect())
+        let freed = pool.limbo();
+        let of = |size| freed.iter().filter(move |(_, other)| *other == size).map(|(number, _)| *number);
+        (Size::ALL.map(|size| pool.free_numbers(size).chain(of(size)).collect()), freed.clone())
     };
     let mut segments = Vec::new();
     for (stream, index) in &*catalogue.read() {
         let mine = index.segments().iter().filter(|segment| segment.key.volume == volume.index);
         segments.extend(mine.map(|segment| (*stream, segment.clone(), Size::of(stream.kind) as u8)));
     }
-    volume.disk.replace_small(NAME, &encode(volume.id, &Checkpoint { segments, free }))
+    volume.disk.replace_small(NAME, &encode(volume.id, &Checkpoint { segments, free }))?;
+    lock(&volume.pool).release(&freed);
+    Ok(())
 }
 
 /// Reads it. `None` if there is none, or it is not whole, or another volume's.

@@ -250,7 +250,7 @@ impl Keeper {
                 self.shared.ledger.expired(*stream, meta.spans());
             }
             if let Some(size) = size {
-                lock(&self.volume.pool).give_back(key.number, *size);
+                lock(&self.volume.pool).freed(key.number, *size);
             }
         }
         self.volume.changed();

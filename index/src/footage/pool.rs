@@ -43,6 +43,9 @@ pub(super) struct Pool {
     capacity: u64,
     /// Files being made.
     growing: u64,
+    /// Files that are free, while the last checkpoint still says that they hold footage. Were they written before the next one, a start
+    /// from the old one would take the new footage for what was removed.
+    limbo: Vec<(u32, Size)>,
 }
 
 struct Class {
@@ -61,7 +64,7 @@ const MAIN_SHARE: u64 = 7;
 impl Pool {
     pub(super) fn new(main_bytes: u64, sub_bytes: u64, capacity: u64) -> Self {
         let class = |bytes| Class { bytes, free: VecDeque::new(), total: 0, used: 0 };
-        Self { sizes: [class(main_bytes), class(sub_bytes)], next: 1, capacity, growing: 0 }
+        Self { sizes: [class(main_bytes), class(sub_bytes)], next: 1, capacity, growing: 0, limbo: Vec::new() }
     }
 
     fn class(&mut self, size: Size) -> &mut Class {
@@ -102,7 +105,23 @@ impl Pool {
         Some(number)
     }
 
-    /// Puts a file back whose header says so durably.
+    /// Takes a file back whose header says durably that it is free. It is used again after the next checkpoint.
+    pub(super) fn freed(&mut self, number: u32, size: Size) {
+        self.limbo.push((number, size));
+    }
+
+    /// What was taken back and waits for a checkpoint.
+    pub(super) fn limbo(&self) -> Vec<(u32, Size)> {
+        self.limbo.clone()
+    }
+
+    /// A checkpoint says that these are free.
+    pub(super) fn release(&mut self, freed: &[(u32, Size)]) {
+        self.limbo.retain(|waiting| !freed.contains(waiting));
+        freed.iter().for_each(|(number, size)| self.give_back(*number, *size));
+    }
+
+    /// Puts a file back among the free ones.
     pub(super) fn give_back(&mut self, number: u32, size: Size) {
         let class = self.class(size);
         class.used = class.used.saturating_sub(1);

@@ -4,6 +4,8 @@
 
 mod buffer;
 mod real;
+#[cfg(test)]
+pub(super) mod sim;
 
 pub(super) use buffer::AlignedBuffer;
 pub(super) use real::RealDisk;

@@ -1,5 +1,8 @@
 //! The store as its users see it: on a real directory, with real bitstreams where players judge.
 
+mod clips;
+mod crash;
+mod play;
 mod store;
 
 use super::*;
