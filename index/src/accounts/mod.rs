@@ -25,6 +25,8 @@ use std::{
 pub struct Accounts {
     path: PathBuf,
     journal: Arc<Journal>,
+    /// Held while a change goes to disk, so that changes queue up and lookups, one a request, never wait for it.
+    changing: Mutex<()>,
     people: Mutex<BTreeMap<String, Account>>,
 }
 
@@ -95,7 +97,7 @@ impl Accounts {
             Some(bytes) => parse(&bytes).map_err(damaged)?,
             None => BTreeMap::new(),
         };
-        Ok(Self { path: path.to_owned(), journal, people: Mutex::new(people) })
+        Ok(Self { path: path.to_owned(), journal, changing: Mutex::default(), people: Mutex::new(people) })
     }
 
     /// Every account, by name.
@@ -132,11 +134,12 @@ impl Accounts {
     /// [`AccountsError::Exists`], or what the account breaks.
     pub fn add(&self, by: &Actor, account: Account) -> Result<(), AccountsError> {
         account.check()?;
-        let mut people = self.lock();
+        let _changing = self.begin();
+        let people = self.lock().clone();
         if people.contains_key(&account.person.name) {
             return Err(AccountsError::Exists);
         }
-        self.store(&mut people, by, "person.added", account)
+        self.store(people, by, "person.added", account)
     }
 
     /// Changes an account's rights or standing.
@@ -144,7 +147,8 @@ impl Accounts {
     /// # Errors
     /// [`AccountsError::OwnRights`] if the person asks for their own account; [`AccountsError::LastAdmin`].
     pub fn change(&self, by: &Actor, name: &str, change: Change) -> Result<(), AccountsError> {
-        let mut people = self.lock();
+        let _changing = self.begin();
+        let people = self.lock().clone();
         let before = people.get(name).ok_or(AccountsError::Unknown)?;
         let own = matches!(by, Actor::Person { name: actor, .. } if actor == name);
         if own && change.touches_rights() {
@@ -155,7 +159,7 @@ impl Accounts {
         if is_admin(before) && !is_admin(&after) && people.values().filter(|account| is_admin(account)).count() == 1 {
             return Err(AccountsError::LastAdmin);
         }
-        self.store(&mut people, by, "person.changed", after)
+        self.store(people, by, "person.changed", after)
     }
 
     /// Gives an account a new password hash; `must_change` if somebody else chose the password.
@@ -163,17 +167,18 @@ impl Accounts {
     /// # Errors
     /// [`AccountsError::Unknown`].
     pub fn set_password(&self, by: &Actor, name: &str, hash: PasswordHash, must_change: bool) -> Result<(), AccountsError> {
-        let mut people = self.lock();
+        let _changing = self.begin();
+        let people = self.lock().clone();
         let mut account = people.get(name).ok_or(AccountsError::Unknown)?.clone();
         account.password = hash;
         account.person.must_change_password = must_change;
-        self.store(&mut people, by, "person.password", account)
+        self.store(people, by, "person.password", account)
     }
 
     /// The record first, then the file, then memory: a change is never in force without its record.
     fn store(
         &self,
-        people: &mut MutexGuard<'_, BTreeMap<String, Account>>,
+        mut people: BTreeMap<String, Account>,
         by: &Actor,
         kind: &'static str,
         account: Account,
@@ -182,17 +187,20 @@ impl Accounts {
         let before = people.get(&name).map(Account::facts);
         let body = serde_json::json!({ "by": by, "person": name, "before": before, "after": account.facts() });
         self.journal.append(Record::new(UtcMicros::now(), kind, body)).wait()?;
-        let mut all = (**people).clone();
-        all.insert(name.clone(), account);
-        let stored = Stored { version: 1, people: all.values().cloned().collect() };
+        people.insert(name.clone(), account);
+        let stored = Stored { version: 1, people: people.values().cloned().collect() };
         let bytes = serde_json::to_vec_pretty(&stored).map_err(|e| self.damaged(&e))?;
         if let Err(error) = durable::replace(&self.path, &bytes, 0o600) {
             let body = serde_json::json!({ "by": by, "person": name, "undone": kind });
             drop(self.journal.append(Record::new(UtcMicros::now(), "person.undone", body)));
             return Err(error.into());
         }
-        **people = all;
+        *self.lock() = people;
         Ok(())
+    }
+
+    fn begin(&self) -> MutexGuard<'_, ()> {
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn damaged(&self, why: &dyn std::fmt::Display) -> AccountsError {

@@ -31,6 +31,8 @@ pub struct Cameras {
     path: PathBuf,
     key: NodeKey,
     journal: Arc<Journal>,
+    /// Held while a change goes to disk, so that changes queue up and lookups, many a request, never wait for it.
+    changing: Mutex<()>,
     state: Mutex<State>,
     verdicts: Verdicts,
 }
@@ -140,7 +142,8 @@ impl Cameras {
             None => (State::default(), BTreeMap::new()),
         };
         let verdicts = Verdicts::open(&path.with_extension("drivers.json"));
-        let cameras = Self { path: path.to_owned(), key, journal, state: Mutex::new(state), verdicts };
+        let cameras =
+            Self { path: path.to_owned(), key, journal, changing: Mutex::default(), state: Mutex::new(state), verdicts };
         cameras.configure(configured, &known)?;
         Ok(cameras)
     }
@@ -150,6 +153,7 @@ impl Cameras {
     /// # Errors
     /// What they break; the catalogue is as it was.
     pub fn reload(&self, configured: Configured) -> Result<(), CamerasError> {
+        let _changing = self.begin();
         let known = self.lock().configured.values().map(|(camera, _)| (camera.id, camera.clone())).collect();
         self.configure(configured, &known)
     }
@@ -204,7 +208,8 @@ impl Cameras {
     pub fn upsert(&self, by: &Actor, camera: Camera, password: Password) -> Result<(), CamerasError> {
         let id = camera.id;
         camera.check().map_err(|error| CamerasError::Camera(id, error))?;
-        let mut state = self.lock();
+        let _changing = self.begin();
+        let state = self.lock().clone();
         if state.configured.contains_key(&id) {
             return Err(CamerasError::Configured(id));
         }
@@ -231,9 +236,9 @@ impl Cameras {
         let body = serde_json::json!({
             "by": by, "camera": id, "before": before.map(|added| &added.camera), "after": camera, "password": word,
         });
-        let mut next = state.clone();
+        let mut next = state;
         next.added.insert(id, Added { camera, sealed });
-        self.store(&mut state, next, vec![(kind, body)])
+        self.store(next, vec![(kind, body)])
     }
 
     /// Removes a camera that the API manages. Its footage stays until its term; the ledger then says not configured.
@@ -241,14 +246,14 @@ impl Cameras {
     /// # Errors
     /// [`CamerasError::Unknown`], [`CamerasError::Configured`].
     pub fn remove(&self, by: &Actor, id: CameraId) -> Result<(), CamerasError> {
-        let mut state = self.lock();
-        if state.configured.contains_key(&id) {
+        let _changing = self.begin();
+        let mut next = self.lock().clone();
+        if next.configured.contains_key(&id) {
             return Err(CamerasError::Configured(id));
         }
-        let mut next = state.clone();
         let removed = next.added.remove(&id).ok_or(CamerasError::Unknown(id))?;
         let body = serde_json::json!({ "by": by, "camera": id, "before": removed.camera, "after": null });
-        self.store(&mut state, next, vec![("camera.removed", body)])
+        self.store(next, vec![("camera.removed", body)])
     }
 
     /// Which driver worked with a camera, if that was remembered.
@@ -264,8 +269,7 @@ impl Cameras {
 
     /// Puts the configured cameras in place of those known from before, and journals what differs.
     fn configure(&self, configured: Configured, known: &BTreeMap<CameraId, Camera>) -> Result<(), CamerasError> {
-        let mut state = self.lock();
-        let mut next = State { added: state.added.clone(), configured: BTreeMap::new() };
+        let mut next = State { added: self.lock().added.clone(), configured: BTreeMap::new() };
         for (camera, credentials) in configured {
             let id = camera.id;
             camera.check().map_err(|error| CamerasError::Camera(id, error))?;
@@ -279,19 +283,14 @@ impl Cameras {
         let changes = differences(known, &next.configured);
         if changes.is_empty() {
             // Only passwords can differ, and those are nowhere but in memory.
-            *state = next;
+            *self.lock() = next;
             return Ok(());
         }
-        self.store(&mut state, next, changes)
+        self.store(next, changes)
     }
 
     /// The records first, then the file, then memory: a change is never in force without its record.
-    fn store(
-        &self,
-        state: &mut MutexGuard<'_, State>,
-        next: State,
-        records: Vec<(&'static str, serde_json::Value)>,
-    ) -> Result<(), CamerasError> {
+    fn store(&self, next: State, records: Vec<(&'static str, serde_json::Value)>) -> Result<(), CamerasError> {
         let now = UtcMicros::now();
         let tickets: Vec<_> = records.into_iter().map(|(kind, body)| self.journal.append(Record::new(now, kind, body))).collect();
         for ticket in tickets {
@@ -302,8 +301,12 @@ impl Cameras {
             drop(self.journal.append(Record::new(UtcMicros::now(), "camera.undone", serde_json::json!({}))));
             return Err(error.into());
         }
-        **state = next;
+        *self.lock() = next;
         Ok(())
+    }
+
+    fn begin(&self) -> MutexGuard<'_, ()> {
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn entry(&self, camera: &Camera, managed: Managed, has_password: bool) -> Entry {
