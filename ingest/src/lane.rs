@@ -45,7 +45,8 @@ impl Lane {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .on_thread_park(move || {
-                nap(if hurry.iter().any(|many| many.load(Ordering::Relaxed) > 0) { tick.min(WATCHED) } else { tick })
+                let hurried = hurry.iter().any(|many| many.load(Ordering::Relaxed) > 0);
+                nap(if hurried { tick.min(WATCHED) } else { tick });
             })
             .build()?;
         let handle = runtime.handle().clone();

@@ -108,6 +108,8 @@ pub(crate) struct Session {
     ever_stored: bool,
     outage_told: bool,
     marked: Option<GapCause>,
+    /// Why the last session ended, until units are stored again.
+    trouble: Option<Fault>,
     jitter: Jitter,
 }
 
@@ -129,6 +131,7 @@ impl Session {
             ever_stored: false,
             outage_told: false,
             marked: None,
+            trouble: None,
             jitter: Jitter(seed),
         }
     }
@@ -136,6 +139,11 @@ impl Session {
     /// Where it stands.
     pub(crate) fn state(&self) -> &State {
         &self.state
+    }
+
+    /// Why nothing is being stored, if a session ended since something was.
+    pub(crate) fn trouble(&self) -> Option<&Fault> {
+        self.trouble.as_ref()
     }
 
     /// Whether units arrive and none is stored.
@@ -199,6 +207,7 @@ impl Session {
         self.ever_stored = true;
         self.outage_told = false;
         self.marked = None;
+        self.trouble = None;
         actions
     }
 
@@ -209,6 +218,7 @@ impl Session {
         };
         let mut actions = vec![Action::Close];
         let cause = fault.cause();
+        self.trouble = Some(fault.clone());
         if self.marked != Some(cause) {
             self.marked = Some(cause);
             actions.push(Action::Mark(fault.clone()));

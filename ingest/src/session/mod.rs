@@ -2,6 +2,7 @@
 
 pub(crate) mod core;
 mod fault;
+mod libav;
 pub(crate) mod recorder;
 pub(crate) mod retina;
 pub(crate) mod shell;

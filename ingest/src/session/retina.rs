@@ -35,6 +35,8 @@ const DESCRIBE_LIMIT: Duration = Duration::from_secs(10);
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 /// Single packets that cannot be used are skipped; more than this many in a session are not chance.
 const BAD_PACKETS_MAX: u32 = 100;
+/// After this many without a key unit between them, it is the key units that cannot be used.
+const BAD_SINCE_KEY_MAX: u32 = 4;
 /// Some cameras answer only clients that say who they are (Q10).
 const USER_AGENT: &str = concat!("Haohe/", env!("CARGO_PKG_VERSION"));
 
@@ -44,6 +46,7 @@ pub(crate) struct RetinaSource {
     chosen: Chosen,
     tracks: Option<Arc<Tracks>>,
     bad_packets: u32,
+    bad_since_key: u32,
     last_bad: Option<Fault>,
 }
 
@@ -80,7 +83,7 @@ pub(crate) async fn open(target: &Target, group: Arc<SessionGroup>) -> Result<Re
         .initial_seq(InitialSequenceNumberPolicy::Ignore);
     let playing = limited(Phase::Play, ANSWER_LIMIT, session.play(options)).await?;
     let demuxed = playing.demuxed().map_err(|error| fault(&error, Phase::Play))?;
-    Ok(RetinaSource { demuxed, chosen, tracks: None, bad_packets: 0, last_bad: None })
+    Ok(RetinaSource { demuxed, chosen, tracks: None, bad_packets: 0, bad_since_key: 0, last_bad: None })
 }
 
 fn setup(transport: Transport) -> SetupOptions {
@@ -211,6 +214,9 @@ impl RetinaSource {
                     return;
                 }
                 let key = nal::is_key(self.chosen.video.1, &data);
+                if key {
+                    self.bad_since_key = 0;
+                }
                 into.push(Item::Unit(RawUnit { track: TrackKind::Video, key, arrival, data }));
             }
             CodecItem::AudioFrame(frame) => {
@@ -235,7 +241,9 @@ impl RetinaSource {
         let fault = fault(error, Phase::Media);
         self.bad_packets += 1;
         // Errors about one packet name the packet; all others leave retina without a connection.
-        if !error.to_string().contains("\npkt: ") || self.bad_packets > BAD_PACKETS_MAX {
+        self.bad_since_key += 1;
+        let too_many = self.bad_packets > BAD_PACKETS_MAX || self.bad_since_key > BAD_SINCE_KEY_MAX;
+        if !error.to_string().contains("\npkt: ") || too_many {
             return Err(fault);
         }
         self.last_bad = Some(fault);

@@ -3,6 +3,7 @@
 use super::{
     core::{Action, Choice, Input, Session, State},
     fault::Fault,
+    libav,
     recorder::Recorder,
     retina,
     source::{self, Item, Source, Target},
@@ -58,7 +59,6 @@ struct Shell {
     alarm: Pin<Box<Sleep>>,
     /// Announcements already passed on to the session.
     announced: u64,
-    last_fault: Option<Fault>,
 }
 
 /// Records one stream until it is told to stop. Returns where its recording ends, if the last session recorded anything.
@@ -77,7 +77,6 @@ pub(crate) async fn run(task: StreamTask) -> Option<UtcMicros> {
         link: Link::Idle,
         alarm: Box::pin(tokio::time::sleep_until(Instant::now().into())),
         announced: task.shared.announcements(),
-        last_fault: None,
         task,
     };
     shell.drive().await;
@@ -131,9 +130,6 @@ impl Shell {
     }
 
     fn give(&mut self, input: Input) {
-        if let Input::Fault(fault) = &input {
-            self.last_fault = Some(fault.clone());
-        }
         let quiet = matches!(input, Input::Units { .. });
         for action in self.session.handle(input, Instant::now()) {
             self.perform(action);
@@ -175,11 +171,7 @@ impl Shell {
                 StreamState::BackingOff { until: now.1 + until.saturating_duration_since(now.0), cause: *cause }
             }
         };
-        let recording = self.recorder.began().is_some();
-        if recording && state == StreamState::Playing {
-            self.last_fault = None;
-        }
-        let notice = self.last_fault.as_ref().map(Fault::notice);
+        let notice = self.session.trouble().map(Fault::notice);
         self.task.shared.show(state, notice, self.session.not_stored(), now.1);
     }
 }
@@ -226,7 +218,6 @@ async fn dial(driver: Driver, dial: Dial) -> Result<Box<dyn Source>, Fault> {
     let pinned = dial.room.allow.pin(&dial.plan.address).await?;
     let target = Target {
         url: pinned.url,
-        host: pinned.socket.ip(),
         credentials: dial.plan.credentials.clone(),
         transport: dial.plan.transport,
         audio: dial.plan.audio,
@@ -239,7 +230,7 @@ async fn dial(driver: Driver, dial: Dial) -> Result<Box<dyn Source>, Fault> {
             let source = retina::open(&target, dial.group).await?;
             Ok(Box::new(With { source, _held: datagrams }))
         }
-        Driver::Libav => Err(Fault::Protocol("not built yet".to_owned())),
+        Driver::Libav => Ok(Box::new(libav::open(&target).await?)),
     }
 }
 

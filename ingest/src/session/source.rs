@@ -5,7 +5,6 @@ use crate::timeline::Arrival;
 use bytes::Bytes;
 use index::model::{Credentials, TrackKind, Tracks, Transport, UtcMicros};
 use std::{
-    net::IpAddr,
     sync::{Arc, LazyLock},
     task::{Context, Poll},
     time::{Duration, Instant},
@@ -22,7 +21,6 @@ pub(crate) const BATCH: usize = 64;
 pub(crate) struct Target {
     /// Names the host by number and holds no user information.
     pub(crate) url: Url,
-    pub(crate) host: IpAddr,
     pub(crate) credentials: Option<Credentials>,
     pub(crate) transport: Transport,
     pub(crate) audio: bool,
