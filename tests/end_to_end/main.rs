@@ -1,0 +1,4 @@
+//! One node with real sockets, a real store and a fleet of simulated cameras in the same process.
+
+mod ingest;
+mod room;
