@@ -151,6 +151,14 @@ impl Cursor<'_> {
     }
 }
 
+/// Removes the checkpoint, so that the next start reads every file.
+pub(super) fn remove(disk: &dyn Disk) -> io::Result<()> {
+    match disk.remove(NAME) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => disk.sync_dir(""),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -22,6 +22,7 @@ mod retention;
 mod segment;
 mod shared;
 mod spans;
+pub mod tools;
 mod types;
 mod volume;
 mod writer;

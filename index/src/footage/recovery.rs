@@ -59,14 +59,19 @@ pub(super) fn probe(file: &dyn DiskFile, volume: u16, number: u32) -> io::Result
 /// What the footer says, if there is one and what it says of the last commit is true: the sync that covered both may not
 /// have returned.
 fn sealed_meta(file: &dyn DiskFile, header: &SegmentHeader, volume: u16) -> io::Result<Option<SegmentMeta>> {
-    let last = read_vec(file, header.size - BLOCK as u64, BLOCK)?;
-    let Some(trailer) = Trailer::decode(&last, header.incarnation) else { return Ok(None) };
-    let footer = read_vec(file, header.size - FOOTER, footer_blocks(trailer.entries))?;
-    let Some(entries) = read_entries(&footer, &trailer) else { return Ok(None) };
-    if !trailer.salvaged && !last_commit_is_whole(file, header.incarnation, &entries)? {
+    let Some((salvaged, entries)) = footer(file, header)? else { return Ok(None) };
+    if !salvaged && !last_commit_is_whole(file, header.incarnation, &entries)? {
         return Ok(None);
     }
     Ok(meta_of(header, volume, &entries, None))
+}
+
+/// The footer's entries, if there is a whole one, and whether recovery wrote it.
+pub(super) fn footer(file: &dyn DiskFile, header: &SegmentHeader) -> io::Result<Option<(bool, Vec<Entry>)>> {
+    let last = read_vec(file, header.size - BLOCK as u64, BLOCK)?;
+    let Some(trailer) = Trailer::decode(&last, header.incarnation) else { return Ok(None) };
+    let footer = read_vec(file, header.size - FOOTER, footer_blocks(trailer.entries))?;
+    Ok(read_entries(&footer, &trailer).map(|entries| (trailer.salvaged, entries)))
 }
 
 fn last_commit_is_whole(file: &dyn DiskFile, incarnation: u64, entries: &[Entry]) -> io::Result<bool> {

@@ -54,6 +54,11 @@ impl RealDisk {
         Ok(Self { root: root.to_owned(), direct, beat })
     }
 
+    /// The directory `root`, to be read only: changes and probes nothing.
+    pub(in crate::footage) fn for_reading(root: &Path) -> Self {
+        Self { root: root.to_owned(), direct: true, beat: None }
+    }
+
     fn file(&self, name: &str, writable: bool) -> io::Result<RealFile> {
         let path = self.root.join(name);
         let read = File::options().read(true).write(writable && !self.direct).open(&path)?;

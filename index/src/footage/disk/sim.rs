@@ -229,7 +229,10 @@ struct SimFile {
 
 impl DiskFile for SimFile {
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        assert!(bytes.as_ptr().align_offset(4096) == 0 && bytes.len() % 4096 == 0 && offset % 4096 == 0, "direct I/O");
+        assert!(
+            bytes.as_ptr().align_offset(4096) == 0 && bytes.len().is_multiple_of(4096) && offset.is_multiple_of(4096),
+            "direct I/O"
+        );
         let mut state = self.disk.state();
         let failed = state.step();
         // A write that fails, or is cut by the machine's death, may have reached the disk in part.

@@ -18,7 +18,7 @@
 mod record;
 mod segment;
 
-pub(super) use record::{CommitSpan, RecordHeader, pad_len, write_pad};
+pub(super) use record::{CommitSpan, RecordHeader, chain, pad_len, write_pad};
 pub(super) use segment::{Entry, SegmentHeader, SegmentState, Trailer, encode_footer, footer_blocks, read_entries};
 
 /// The unit of direct I/O; every record begins on one.

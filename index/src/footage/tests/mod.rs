@@ -4,6 +4,7 @@ mod clips;
 mod crash;
 mod play;
 mod store;
+mod tools;
 
 use super::*;
 use crate::{

@@ -1,14 +1,14 @@
 use super::{clips::Clip, *};
 use crate::model::{AudioCodec, AudioParameters};
 
-fn segments(site: &Site) -> Vec<std::path::PathBuf> {
+pub(super) fn segments(site: &Site) -> Vec<std::path::PathBuf> {
     let dir = std::fs::read_dir(site.dir.path().join("disk-1/segs")).expect("segments");
     let mut paths: Vec<_> = dir.map(|entry| entry.expect("an entry").path()).collect();
     paths.sort();
     paths
 }
 
-fn sealed(site: &mut Site, clip: &Clip) -> std::path::PathBuf {
+pub(super) fn sealed(site: &mut Site, clip: &Clip) -> std::path::PathBuf {
     let gate = stream(1, StreamKind::Main);
     for draft in clip.drafts(gate) {
         site.store.append(draft).expect("room");
