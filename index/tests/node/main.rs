@@ -1,0 +1,5 @@
+//! A node's memory as an outsider uses it: through its public doors only.
+
+mod doors;
+mod ledger;
+mod site;
