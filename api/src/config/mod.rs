@@ -124,7 +124,7 @@ impl Config {
     fn parse(text: &str, base: &Path) -> Result<Self, Problem> {
         // toml's own message quotes the line, which may hold what someone took for a good place for a password.
         let file: File = toml::from_str(text).map_err(|error| {
-            let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].lines().count().max(1));
+            let line = error.span().map_or(1, |span| 1 + text[..span.start.min(text.len())].matches('\n').count());
             problem(format!("line {line}"), error.message().to_owned(), "config/room.toml shows every key with its meaning")
         })?;
         let file_path = |p: &Path| if p.is_absolute() { p.to_owned() } else { base.join(p) };
