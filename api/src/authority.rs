@@ -128,6 +128,16 @@ impl Authority {
         })
     }
 
+    /// As [`Authority::grant`], for the cameras of an extent. A camera outside the scope is noted, and does not exist.
+    ///
+    /// # Errors
+    /// 403 with the reason, 404.
+    pub fn grant_media(&self, action: Action, extent: &Extent) -> Result<Grant, Refusal> {
+        let known = |id| self.node.camera(id).ok_or_else(|| Refusal::not_found("该摄像机", "camera"));
+        let cameras = extent.cameras().into_iter().map(known).collect::<Result<Vec<_>, _>>()?;
+        self.grant(action, &cameras.iter().collect::<Vec<_>>(), Some(extent))
+    }
+
     /// The purpose this person declared.
     ///
     /// # Errors
@@ -142,9 +152,7 @@ impl Authority {
     /// 403 without the right or a purpose; 404 for cameras that do not exist for them; 503 if the record cannot be
     /// written, for then nothing may be shown.
     pub async fn admit(&self, action: Action, extent: Extent, purpose: Purpose) -> Result<Permit, Refusal> {
-        let cameras = extent.cameras().into_iter().map(|id| self.camera(id)).collect::<Result<Vec<_>, _>>()?;
-        let cameras: Vec<&Camera> = cameras.iter().collect();
-        let grant = self.grant(action, &cameras, Some(&extent))?;
+        let grant = self.grant_media(action, &extent)?;
         let request = AccessRequest { login: self.login()?.id.clone(), from: self.from, extent, purpose };
         let (send, receive) = tokio::sync::oneshot::channel();
         self.node.register.admit_then(grant, request, move |result| drop(send.send(result)));
@@ -179,10 +187,9 @@ impl Authority {
         enough: impl Fn(&Extent) -> bool,
     ) -> Result<Arc<Permit>, Refusal> {
         let purpose = self.purpose()?;
-        let camera = self.camera(stream.camera)?;
         let extent = Extent::recorded([stream], window);
         // Asked on every request: the right may be gone although an access is still open.
-        drop(self.grant(action, &[&camera], Some(&extent))?);
+        drop(self.grant_media(action, &extent)?);
         let visit = &self.login()?.belongings;
         match visit.find(action, enough) {
             Some(permit) => Ok(permit),
@@ -190,13 +197,16 @@ impl Authority {
         }
     }
 
-    /// The stream of a camera that a request names, if the camera has it.
+    /// The stream of a camera that a request names, if the camera has it. Whether the person may see it is asked by the
+    /// permit that follows, so that a refusal is noted with the time it was about.
     ///
     /// # Errors
     /// 404 if not.
     pub fn stream(&self, camera: CameraId, kind: StreamKind) -> Result<StreamId, Refusal> {
-        if self.camera(camera)?.address(kind).is_none() {
-            return Err(Refusal::not_found("该路码流", "stream of this camera"));
+        let camera_of = self.node.camera(camera).ok_or_else(|| Refusal::not_found("该摄像机", "camera"))?;
+        if camera_of.address(kind).is_none() {
+            // The same words as for a camera that does not exist: which streams one outside the scope has is nobody's business.
+            return Err(Refusal::not_found("该摄像机", "camera"));
         }
         Ok(StreamId::new(camera, kind))
     }

@@ -261,7 +261,7 @@ async fn sweep(node: Shared) {
     let mut turns = tokio::time::interval(SWEEP_EVERY);
     loop {
         turns.tick().await;
-        node.logins.sweep(crate::visit::Visit::sweep);
+        node.logins.sweep(|name| node.person(name).is_some(), crate::visit::Visit::sweep);
         let swept = node.blocking(|node| node.exports.sweep(UtcMicros::now())).await;
         if swept.is_err() {
             tracing::error!("old exports could not be looked through");

@@ -131,7 +131,7 @@ pub(super) async fn file(
             let window = Window::new(UtcMicros::from_micros(made.from_us), UtcMicros::from_micros(made.to_us));
             let stream = StreamId::new(made.camera, made.stream);
             let extent = Extent::recorded([stream], window);
-            authority.grant(Action::Export, &[&authority.camera(made.camera)?], Some(&extent)).map(drop)?;
+            authority.grant_media(Action::Export, &extent).map(drop)?;
             let visit = &authority.login()?.belongings;
             Some(match visit.find(Action::Export, |open| *open == extent) {
                 Some(permit) => permit,

@@ -67,13 +67,13 @@ pub(super) fn init_uri(stream: StreamId, part: &Part) -> String {
     let window = part.fragment.window;
     let name = tracks_name(&part.tracks);
     let base = format!("/api/v1/fragments/{}/{}", stream.camera, stream.kind);
-    format!("{base}/init/{name}?from_us={}&to_us={}", window.from.as_micros(), window.to.as_micros())
+    format!("{base}/init/{name}.mp4?from_us={}&to_us={}", window.from.as_micros(), window.to.as_micros())
 }
 
 pub(super) fn fragment_uri(stream: StreamId, fragment: &FragmentRef) -> String {
     let (from, to) = (fragment.window.from.as_micros(), fragment.window.to.as_micros());
     format!(
-        "/api/v1/fragments/{}/{}/{}/{}?from_us={from}&to_us={to}",
+        "/api/v1/fragments/{}/{}/{}/{}.m4s?from_us={from}&to_us={to}",
         stream.camera, stream.kind, fragment.segment, fragment.offset
     )
 }
@@ -131,7 +131,7 @@ pub(super) async fn init(
     let init = one(&authority, &camera, &kind, query, move |reader, found| {
         for fragment in found {
             let tracks = reader.tracks(&fragment)?;
-            if tracks_name(&tracks) == name {
+            if name.strip_suffix(".mp4") == Some(tracks_name(&tracks).as_str()) {
                 return Ok(Some(mp4::init_segment(&tracks)));
             }
         }
@@ -142,13 +142,16 @@ pub(super) async fn init(
 
 /// One fragment: `moof` and `mdat`, every byte checked.
 #[utoipa::path(get, path = "/api/v1/fragments/{camera}/{stream}/{segment}/{offset}",
-    params(("camera" = u32, Path), ("stream" = String, Path), ("segment" = String, Path), ("offset" = u64, Path), FragmentQuery),
+    params(("camera" = u32, Path), ("stream" = String, Path), ("segment" = String, Path), ("offset" = String, Path, description = "where it begins, and `.m4s`"), FragmentQuery),
     responses((status = 200, body = Vec<u8>, content_type = "video/mp4"), (status = 404, body = Refusal)))]
 pub(super) async fn fragment(
     authority: Authority,
-    Path((camera, kind, segment, offset)): Path<(String, String, String, u64)>,
+    Path((camera, kind, segment, file)): Path<(String, String, String, String)>,
     Query(query): Query<FragmentQuery>,
 ) -> Result<Response, Refusal> {
+    // Players look at the ending of an address, so it has one.
+    let offset: Option<u64> = file.strip_suffix(".m4s").and_then(|offset| offset.parse().ok());
+    let offset = offset.ok_or_else(nothing_recorded)?;
     let origin = UtcMicros::from_micros(query.origin_us.unwrap_or(0));
     let bytes = one(&authority, &camera, &kind, query, move |reader, found| {
         let wanted = found.into_iter().find(|f| f.offset == offset && f.segment.to_string() == segment);

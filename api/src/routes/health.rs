@@ -124,6 +124,10 @@ struct StoreFigures {
 #[derive(Serialize, ToSchema)]
 struct JournalFigures {
     tail: u64,
+    waiting: usize,
+    refused: u64,
+    commit_ms_p50: f64,
+    commit_ms_p99: f64,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -181,9 +185,20 @@ pub(super) async fn health(authority: Authority) -> Result<Json<Health>, Refusal
             fragments_lost: store.fragments_lost,
             oldest_us: store.oldest.map(UtcMicros::as_micros),
         },
-        journal: JournalFigures { tail: node.journal.tail().get() },
+        journal: journal_figures(node),
         clock: Clock { server_us: now.as_micros(), retention_frozen_us: store.retention_frozen.map(UtcMicros::as_micros) },
     }))
+}
+
+fn journal_figures(node: &Node) -> JournalFigures {
+    let health = node.journal.health();
+    JournalFigures {
+        tail: health.tail.get(),
+        waiting: health.waiting,
+        refused: health.refused,
+        commit_ms_p50: health.commit_p50.as_secs_f64() * 1e3,
+        commit_ms_p99: health.commit_p99.as_secs_f64() * 1e3,
+    }
 }
 
 /// Recorded means on disk: a connection that plays is not enough.
@@ -320,6 +335,30 @@ fn node_problems(node: &Shared, store: &StoreHealth) -> Vec<Problem> {
                 format!("{} fragments could not be written to any disk since start", store.fragments_lost),
             ),
             words("请检查磁盘；缺失时段已记入时间轴", "Check the disks; the timeline shows which seconds are missing"),
+        );
+    }
+    let journal = node.journal.health();
+    if let Some(error) = journal.failed {
+        add(
+            "journal_failed",
+            None,
+            Severity::Urgent,
+            words(
+                "登记日志无法写入，视频不可查看；录像继续",
+                format!("The journal takes no more records ({error}), so no pictures are shown; recording goes on"),
+            ),
+            words("请检查状态目录所在磁盘，然后重启服务", "Check the disk of the state directory, then restart the service"),
+        );
+    } else if journal.refused > 0 {
+        add(
+            "journal_refused",
+            None,
+            Severity::High,
+            words(
+                format!("启动以来有 {} 条登记未能写入", journal.refused),
+                format!("{} records were refused by the journal since start", journal.refused),
+            ),
+            words("请检查状态目录所在磁盘的空间和速度", "Check the space and speed of the state directory's disk"),
         );
     }
     if let Ok(disk) = rustix::fs::statvfs(&node.config.state_dir)

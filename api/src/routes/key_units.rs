@@ -76,7 +76,7 @@ pub(super) async fn key_units(authority: Authority, body: axum::body::Bytes) -> 
     }
     let mut lists = Vec::new();
     for want in &wish.wants {
-        let camera = authority.camera(want.camera)?;
+        let camera = authority.node().camera(want.camera).ok_or_else(|| Refusal::not_found("该摄像机", "camera"))?;
         let kind = if camera.sub.is_none() { StreamKind::Main } else { wish.stream };
         lists.push(
             want.at_us.iter().map(|at| Ask { stream: StreamId::new(camera.id, kind), at: UtcMicros::from_micros(*at) }).collect(),
@@ -123,9 +123,8 @@ async fn admit(authority: &Authority, asks: &[Ask]) -> Result<Arc<Permit>, Refus
     let mut streams: Vec<StreamId> = asks.iter().map(|ask| ask.stream).collect();
     streams.sort();
     streams.dedup();
-    let cameras = streams.iter().map(|stream| authority.camera(stream.camera)).collect::<Result<Vec<_>, _>>()?;
     let extent = Extent::recorded(streams.clone(), exact);
-    authority.grant(Action::Playback, &cameras.iter().collect::<Vec<_>>(), Some(&extent)).map(drop)?;
+    authority.grant_media(Action::Playback, &extent).map(drop)?;
     let visit = &authority.login()?.belongings;
     if let Some(permit) = visit.find(Action::Playback, |open| streams.iter().all(|stream| open.covers(*stream, exact))) {
         return Ok(permit);

@@ -287,7 +287,7 @@ impl Drop for Session {
 }
 
 async fn admit(authority: &Authority, id: CameraId, tier: Tier) -> Result<(Permit, StreamId, LiveTier), Refusal> {
-    let camera = authority.camera(id)?;
+    let camera = authority.node().camera(id).ok_or_else(|| Refusal::not_found("该摄像机", "camera"))?;
     let kind = if tier == Tier::Main || camera.sub.is_none() { StreamKind::Main } else { StreamKind::Sub };
     let stream = StreamId::new(id, kind);
     let permit = authority.admit(Action::Live, Extent::live([stream]), authority.purpose()?).await?;

@@ -278,6 +278,10 @@ async fn what_is_outside_the_scope_does_not_exist() {
     }
     let wants = json!({ "stream": "main", "wants": [{ "camera": 8, "at_us": [1_000_000] }] });
     assert_eq!(fixture.ask(Method::POST, "/api/v1/key-units", Some(&cookie), wants).await.status, StatusCode::NOT_FOUND);
+    let register = fixture.get("/api/v1/access-records?camera=8", &fixture.cookie("auditor")).await.json();
+    let attempts = register["records"].as_array().expect("a list");
+    assert_eq!(attempts.len(), 4, "attempts are noted: {attempts:?}");
+    assert!(attempts.iter().all(|attempt| attempt["refused"] == "outside_scope"), "{attempts:?}");
 }
 
 #[tokio::test]

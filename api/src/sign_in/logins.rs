@@ -129,11 +129,12 @@ impl<T: Default> Logins<T> {
         self.end_where(|_| true);
     }
 
-    /// Ends what has gone idle or too old, so that its sockets close and its access records end, and lets `tidy` look
-    /// through the belongings of the others. Called now and then.
-    pub fn sweep(&self, tidy: impl Fn(&T)) {
+    /// Ends what has gone idle or too old, and whatever `keep` no longer knows the person of, so that its sockets close and its
+    /// access records end; lets `tidy` look through the belongings of the others. Called now and then.
+    pub fn sweep(&self, keep: impl Fn(&str) -> bool, tidy: impl Fn(&T)) {
         let now = Instant::now();
         self.table().retain(|_, login| self.alive(login, now));
+        self.end_where(|login| !keep(&login.person));
         let alive: Vec<_> = self.table().values().cloned().collect();
         alive.iter().for_each(|login| tidy(&login.belongings));
     }
