@@ -1,0 +1,94 @@
+//! Prints the figures that README's table and the goals name. Run through `tests/measure`, which builds what is needed.
+//!
+//! Each measurement runs the release programs as a user would, `fleet` and `haohe` as processes of their own on loopback,
+//! and takes costs from the kernel's accounting. Nothing here fails because a figure is bad: it prints it. It fails when it
+//! could not measure.
+
+mod crash;
+mod figures;
+mod live;
+mod page;
+mod process;
+mod record;
+mod seek;
+mod site;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "tests/measure", about = "Prints the figures behind a promise, and as the last line a JSON object of them all")]
+struct Arguments {
+    #[command(subcommand)]
+    name: Name,
+}
+
+#[derive(Subcommand)]
+enum Name {
+    /// CPU, memory and system calls of a recorder with 50, 100 and 200 cameras of 4 Mbit/s, and frames lost
+    Record {
+        /// Numbers of cameras
+        #[arg(long, value_delimiter = ',', default_value = "50,100,200")]
+        cameras: Vec<u32>,
+        /// Seconds measured each
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+    },
+    /// A full room: 290 cameras, main and sub-stream, the cameras on the same machine
+    Room {
+        /// Cameras
+        #[arg(long, default_value_t = 290)]
+        cameras: u32,
+        /// Seconds measured
+        #[arg(long, default_value_t = 300)]
+        seconds: u64,
+    },
+    /// kill -9 while recording, again and again: what is lost, and how soon it records again
+    Crash {
+        /// Cameras
+        #[arg(long, default_value_t = 50)]
+        cameras: u32,
+        /// Kills
+        #[arg(long, default_value_t = 20)]
+        kills: u32,
+    },
+    /// Time to the first fragment, to coverage, to a still; speed of an export
+    Seek {
+        /// Cameras recording beside
+        #[arg(long, default_value_t = 16)]
+        cameras: u32,
+        /// Reads of each kind
+        #[arg(long, default_value_t = 200)]
+        reads: u32,
+    },
+    /// Frame in at the socket to bytes out at the WebSocket, with 1, 16 and 64 viewers
+    Live {
+        /// Seconds measured each
+        #[arg(long, default_value_t = 20)]
+        seconds: u64,
+    },
+    /// The page in headless Chromium: first picture on a wall of 16, scrubbing, memory
+    Page {
+        /// Minutes of watching before memory is read
+        #[arg(long, default_value_t = 5)]
+        minutes: u32,
+    },
+}
+
+fn main() -> Result<()> {
+    // The one TLS provider of this workspace; a second call would be a defect, and fails loudly here.
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .map_err(|_| anyhow::anyhow!("a TLS provider is installed twice"))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    runtime.block_on(async {
+        match Arguments::parse().name {
+            Name::Record { cameras, seconds } => record::record(&cameras, seconds).await,
+            Name::Room { cameras, seconds } => record::room(cameras, seconds).await,
+            Name::Crash { cameras, kills } => crash::crash(cameras, kills).await,
+            Name::Seek { cameras, reads } => seek::seek(cameras, reads).await,
+            Name::Live { seconds } => live::live(seconds).await,
+            Name::Page { minutes } => page::page(minutes).await,
+        }
+    })
+}

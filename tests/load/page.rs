@@ -1,0 +1,14 @@
+//! `page`: the operators' page in Debian's Chromium, driven by `tests/page/measure.mjs`, which prints the figures itself.
+
+use anyhow::{Result, ensure};
+use std::process::Command;
+
+/// `tests/measure page`.
+pub(crate) async fn page(minutes: u32) -> Result<()> {
+    let status = tokio::task::spawn_blocking(move || {
+        Command::new("node").args(["tests/page/measure.mjs", "--release", "--minutes", &minutes.to_string()]).status()
+    })
+    .await??;
+    ensure!(status.success(), "tests/page/measure.mjs ended with {status}");
+    Ok(())
+}
