@@ -164,7 +164,8 @@ impl LiveHub {
         Ok(LiveSubscription { channel, queue })
     }
 
-    fn channel(&self, stream: StreamId) -> Option<Arc<Channel>> {
+    /// The channel of a configured stream.
+    pub(crate) fn channel(&self, stream: StreamId) -> Option<Arc<Channel>> {
         self.channels.read().unwrap_or_else(PoisonError::into_inner).get(&stream).cloned()
     }
 

@@ -265,7 +265,8 @@ impl Ingest {
         self.listeners(|listeners| drop(listeners.insert(id, Arc::clone(&shared))));
         let earlier = before.and_then(|before| before.task);
         let stop = CancellationToken::new();
-        let channel = self.live.add(id, Arc::clone(&lane.viewers));
+        // Who watches goes on watching when the settings change.
+        let channel = self.live.channel(id).unwrap_or_else(|| self.live.add(id, Arc::clone(&lane.viewers)));
         let task = StreamTask {
             stream: id,
             plan: plan.clone(),

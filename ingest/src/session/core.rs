@@ -212,14 +212,15 @@ impl Session {
     }
 
     fn fail(&mut self, fault: &Fault, now: Instant) -> Vec<Action> {
-        let stored = match &self.state {
-            State::Playing(playing) => playing.first_stored,
-            _ => None,
+        let (stored, recorded) = match &self.state {
+            State::Playing(playing) => (playing.first_stored, playing.awaits_storing()),
+            _ => (None, false),
         };
         let mut actions = vec![Action::Close];
         let cause = fault.cause();
         self.trouble = Some(fault.clone());
-        if self.marked != Some(cause) {
+        // A session that had anything to store leaves a gap of its own, even when its cause is that of the gap before.
+        if recorded || self.marked != Some(cause) {
             self.marked = Some(cause);
             actions.push(Action::Mark(fault.clone()));
         }

@@ -114,6 +114,14 @@ fn a_lost_session_leaves_a_gap_with_its_cause_and_is_dialled_again() {
 }
 
 #[test]
+fn a_session_too_short_to_be_stored_still_leaves_its_own_gap() {
+    check(
+        "opened live:20 down +1 opened +0.1 unit down",
+        "retina recording(0) close mark:CameraUnreachable !offline retina close mark:CameraUnreachable",
+    );
+}
+
+#[test]
 fn ten_seconds_without_a_picture_end_a_session() {
     check("opened live:20 +8", "retina recording(0)");
     check("opened live:20 +9.1", "retina recording(0) close mark:CameraSilent !offline");

@@ -42,6 +42,8 @@ pub(crate) struct Recorder {
     /// The pressure on the volume that last gave a fragment back.
     pressure: Option<Arc<Mutex<Pressure>>>,
     shed: u64,
+    /// Where packets were lost since the last fragment, and how often.
+    losses: Option<(Window, u32)>,
     batch: Vec<AccessUnit>,
 }
 
@@ -71,6 +73,7 @@ impl Recorder {
             backlog: VecDeque::new(),
             pressure: None,
             shed: 0,
+            losses: None,
             batch: Vec::new(),
         }
     }
@@ -89,9 +92,11 @@ impl Recorder {
         let rest = self.assembler.flush(self.timeline.clock());
         self.submit(rest);
         self.retry();
+        self.tell_losses();
         self.channel.broken();
         self.shared.update(&self.timeline);
-        self.began.and(self.ended)
+        // Asked again, the answer is none: this session's end is told once.
+        self.began.take().and(self.ended)
     }
 
     /// When this session's first recordable unit was filmed.
@@ -178,16 +183,22 @@ impl Recorder {
         }
         if whole {
             self.shared.update(&self.timeline);
+            self.tell_losses();
         }
     }
 
-    /// What was lost on the way is lost around now; the ledger gets the place where the next unit will lie.
+    /// What was lost on the way is lost around now. The ledger hears of it once a fragment, however bad the way is.
     fn lost(&mut self, packets: u32) {
         self.shared.packets_lost(packets);
-        let Some(last) = self.shared.last_unit() else { return };
-        if self.began.is_some() {
-            let window = Window::new(last, last + Duration::from_millis(40));
-            self.room.store.lost(self.stream, window, GapCause::Network, 1);
+        let Some(last) = self.shared.last_unit().filter(|_| self.began.is_some()) else { return };
+        let (window, losses) = self.losses.get_or_insert((Window::new(last, last), 0));
+        window.to = window.to.max(last + Duration::from_millis(40));
+        *losses += 1;
+    }
+
+    fn tell_losses(&mut self) {
+        if let Some((window, losses)) = self.losses.take() {
+            self.room.store.lost(self.stream, window, GapCause::Network, losses);
         }
     }
 

@@ -57,6 +57,8 @@ struct Shell {
     session: Session,
     link: Link,
     alarm: Pin<Box<Sleep>>,
+    /// Where the last session's recording ended, if it recorded anything.
+    ended: Option<UtcMicros>,
     /// Announcements already passed on to the session.
     announced: u64,
 }
@@ -76,6 +78,7 @@ pub(crate) async fn run(task: StreamTask) -> Option<UtcMicros> {
         recorder,
         link: Link::Idle,
         alarm: Box::pin(tokio::time::sleep_until(Instant::now().into())),
+        ended: None,
         announced: task.shared.announcements(),
         task,
     };
@@ -147,10 +150,13 @@ impl Shell {
                 task.shared.dialling(driver);
                 self.link = Link::Opening(Box::pin(dial(driver, Dial::new(task))));
             }
-            Action::Close => self.link = Link::Idle,
+            Action::Close => {
+                self.link = Link::Idle;
+                self.ended = self.recorder.end_session();
+            }
             Action::WakeAt(at) => self.alarm.as_mut().reset(at.into()),
             Action::Mark(fault) => {
-                let at = self.recorder.end_session().unwrap_or_else(UtcMicros::now);
+                let at = self.ended.unwrap_or_else(UtcMicros::now);
                 warn!(error = %fault, "not recording");
                 self.task.room.store.mark(self.task.stream, at, fault.cause(), &fault.to_string());
             }
