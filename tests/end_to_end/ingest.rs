@@ -2,10 +2,11 @@
 
 use crate::room::Room;
 use ::ingest::{LiveItem, LiveTier, StreamState};
-use fleet::{AudioPlan, Auth, DigestAlgorithm, Fault, Fleet, FleetSpec, Who};
+use fleet::{AudioPlan, Auth, DigestAlgorithm, Fate, Fault, Fleet, FleetSpec, Who};
 use index::{
     access::{Action, Extent},
-    model::{AudioBasis, Credentials, Driver, GapCause, Secret, StreamKind, TrackKind, Transport, UtcMicros, VideoCodec},
+    footage::{Interval, IntervalState},
+    model::{AudioBasis, Credentials, Driver, GapCause, Secret, StreamKind, TrackKind, Transport, UtcMicros, VideoCodec, Window},
 };
 use std::time::Duration;
 
@@ -276,4 +277,25 @@ async fn other_parameters_and_a_jumping_counter_lose_no_picture() {
         room.finish().await;
         assert_whole(&room, &fleet, stream);
     }
+}
+
+#[tokio::test]
+async fn a_disk_that_cannot_keep_up_costs_units_by_rule_and_never_the_camera_a_packet() {
+    let fleet = fleet(|_| {});
+    let (room, begun) = (Room::open_with(|setup| setup.queue_bytes = 20_000), UtcMicros::now());
+    let stream = room.add(&fleet, 1, |camera| camera.priority = index::model::Priority::Low);
+    room.until("shedding", || room.status(stream).units_shed > 50).await;
+    room.until("keeping key units", || room.store.recorded_to(stream).is_some()).await;
+    assert!(room.heard(stream).contains(&"camera.shedding"));
+    let refused = fleet.sent(stream).expect("a camera of the fleet").ranges(Fate::Refused);
+    assert!(refused.is_empty(), "the camera had to wait: {refused:?}");
+    room.finish().await;
+    let tiles = room.store.coverage(stream, Window::new(begun, UtcMicros::now()), Duration::ZERO);
+    let explained = |tile: &Interval| match tile.state {
+        IntervalState::Partial { cause, .. } => cause == GapCause::OurQueue,
+        IntervalState::Gap { cause, .. } => cause != GapCause::Unexplained,
+        IntervalState::Recorded => true,
+    };
+    assert!(tiles.iter().all(explained), "{tiles:#?}");
+    assert!(tiles.iter().any(|tile| matches!(tile.state, IntervalState::Partial { units: 1.., .. })), "{tiles:#?}");
 }

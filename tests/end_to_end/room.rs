@@ -49,6 +49,10 @@ pub(crate) struct Room {
 
 impl Room {
     pub(crate) fn open() -> Self {
+        Self::open_with(|_| {})
+    }
+
+    pub(crate) fn open_with(change: impl FnOnce(&mut Setup)) -> Self {
         let folder = tempfile::tempdir().expect("a directory");
         let path = |name: &str| {
             let path = folder.path().join(name);
@@ -61,6 +65,7 @@ impl Room {
         let volume = VolumeSetup { name: "disk-01".to_owned(), path: path("disk"), capacity: 256 << 20 };
         let mut setup = Setup::new(node, path("state"), vec![volume]);
         (setup.segment_bytes, setup.sub_segment_bytes) = (4 << 20, 1 << 20);
+        change(&mut setup);
         let store = Store::open(setup, journal).expect("a store");
         let events = Arc::<Mutex<Vec<CameraEvent>>>::default();
         let heard = Arc::clone(&events);
