@@ -31,6 +31,8 @@ pub(super) struct SegmentMeta {
     pub(super) bytes: u64,
     pub(super) records: u32,
     pub(super) class: RetentionClass,
+    /// Where its last record ends in the file.
+    pub(super) end: u64,
     /// The entries of a segment that has no footer (yet).
     pub(super) entries: Option<Vec<Entry>>,
 }
@@ -192,6 +194,7 @@ impl StreamIndex {
                 bytes: 0,
                 records: 0,
                 class: commit.class,
+                end: 0,
                 entries: Some(Vec::new()),
             });
             self.position(commit.key).unwrap_or(0)
@@ -204,6 +207,7 @@ impl StreamIndex {
             self.bytes += u64::from(entry.payload_len);
         }
         segment.set_spans(&spans);
+        segment.end = segment.end.max(commit.entries.last().map_or(0, Entry::end));
         segment.records += commit.entries.len() as u32;
         self.longest = self.longest.max(segment.window.duration());
         self.newest = self.newest.max(Some(segment.window.to));

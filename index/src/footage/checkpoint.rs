@@ -73,6 +73,7 @@ fn encode(id: VolumeId, checkpoint: &Checkpoint) -> Vec<u8> {
         out.extend(meta.key.incarnation.to_le_bytes());
         out.extend(meta.bytes.to_le_bytes());
         out.extend(meta.records.to_le_bytes());
+        out.extend(meta.end.to_le_bytes());
         out.extend([meta.class.code(), *size, u8::from(meta.entries.is_some()), 0]);
         out.extend((meta.spans().len() as u32).to_le_bytes());
         for span in meta.spans() {
@@ -110,7 +111,7 @@ fn decode(bytes: &[u8], id: VolumeId, volume: u16) -> Option<Checkpoint> {
     for _ in 0..from.u32()? {
         let stream = StreamId::from_raw(from.u32()?)?;
         let key = SegmentKey { volume, number: from.u32()?, incarnation: from.u64()? };
-        let (bytes, records) = (from.u64()?, from.u32()?);
+        let (bytes, records, end) = (from.u64()?, from.u32()?, from.u64()?);
         let [class, size, open, _] = from.take()?;
         let spans = (0..from.u32()?).map(|_| from.window()).collect::<Option<Vec<_>>>()?;
         let entries = match open {
@@ -118,7 +119,7 @@ fn decode(bytes: &[u8], id: VolumeId, volume: u16) -> Option<Checkpoint> {
             _ => Some((0..from.u32()?).map(|_| Some(Entry::decode(&from.take::<ENTRY>()?))).collect::<Option<Vec<_>>>()?),
         };
         let class = RetentionClass::from_code(class);
-        let mut meta = SegmentMeta { key, window: *spans.first()?, holes: None, bytes, records, class, entries };
+        let mut meta = SegmentMeta { key, window: *spans.first()?, holes: None, bytes, records, class, end, entries };
         meta.set_spans(&spans);
         checkpoint.segments.push((stream, meta, size));
     }
@@ -174,6 +175,7 @@ mod tests {
             bytes: 5,
             records: 2,
             class: RetentionClass::KeyTarget,
+            end: 70_000,
             entries: None,
         };
         sealed.set_spans(&[window(5, 9), window(1_000_000, 2_000_000)]);

@@ -5,8 +5,8 @@ use super::{
     catalogue::SegmentKey,
     checkpoint::{self, Checkpoint},
     disk::DiskFile,
-    format::{Entry, SegmentHeader, SegmentState},
-    pool::{Growth, Size},
+    format::{Entry, SegmentHeader, SegmentState, spare},
+    pool::{Growth, Size, Unspare},
     recovery::{self, Found},
     retention,
     shared::Shared,
@@ -53,6 +53,9 @@ pub(super) fn open(volume: &Volume, shared: &Shared) -> io::Result<Leftovers> {
         match (meta.entries, Size::ALL.get(usize::from(size))) {
             (None, Some(size)) if present.remove(&meta.key.number) => {
                 pool.found(meta.key.number, *size, false);
+                if let Some((from, to)) = spare(meta.end, pool.bytes_of(*size)) {
+                    pool.spare(meta.key.number, to - from);
+                }
                 shared.catalogue.insert(stream, super::catalogue::SegmentMeta { entries: None, ..meta });
             }
             (Some(entries), _) => drop(leftovers.entries.insert(meta.key, entries)),
@@ -95,6 +98,7 @@ impl Keeper {
             if self.shared.closing.load(Ordering::Acquire) {
                 return;
             }
+            self.trim();
             let grew = self.grow(BATCH);
             let changes = self.volume.changes.load(Ordering::Relaxed);
             if saved_changes == u64::MAX || (changes != saved_changes && saved.elapsed() >= CHECKPOINT) {
@@ -142,12 +146,14 @@ impl Keeper {
             Found::Free => count(true),
             Found::Sealed { stream, meta } => {
                 count(false);
+                self.give_back(number, spare(meta.end, file.len()?));
                 self.shared.catalogue.insert(stream, meta);
             }
             Found::Unsealed(header) => {
                 let key = volume.key(number, header.incarnation);
-                let used = self.salvage(&*file, &header, known.remove(&key).unwrap_or_default())?;
-                count(!used);
+                let end = self.salvage(&*file, &header, known.remove(&key).unwrap_or_default())?;
+                count(end.is_none());
+                self.give_back(number, end.and_then(|end| spare(end, header.size)));
             }
             Found::Alien => {
                 tracing::error!(volume = %volume.name, segment = number, "not a segment, or its header is damaged: left alone");
@@ -158,16 +164,17 @@ impl Keeper {
         Ok(())
     }
 
-    /// Seals what a crash left open. `false` if there was nothing in it, and it is free now.
-    fn salvage(&self, file: &dyn DiskFile, header: &SegmentHeader, known: Vec<Entry>) -> io::Result<bool> {
+    /// Seals what a crash left open, and says where its last record ends. `None` if there was nothing in it, and it is free now.
+    fn salvage(&self, file: &dyn DiskFile, header: &SegmentHeader, known: Vec<Entry>) -> io::Result<Option<u64>> {
         let volume = &self.volume;
-        let Some(stream) = header.stream else { return Ok(true) };
+        let Some(stream) = header.stream else { return Ok(Some(header.size)) };
         let scan = recovery::scan(file, header, known)?;
         let Some(meta) = recovery::meta_of(header, volume.index, &scan.entries, None) else {
             self.free_header(file, header.number, header.size)?;
             file.sync()?;
-            return Ok(false);
+            return Ok(None);
         };
+        let end = meta.end;
         recovery::seal(file, header, &scan)?;
         file.sync()?;
         for damage in &scan.damaged {
@@ -179,7 +186,24 @@ impl Keeper {
         }
         tracing::info!(volume = %volume.name, segment = header.number, %stream, fragments = scan.entries.len(), "segment salvaged");
         self.shared.catalogue.insert(stream, meta);
-        Ok(true)
+        Ok(Some(end))
+    }
+
+    /// Gives unused bytes of a sealed file back to the file system, and counts them.
+    fn give_back(&self, number: u32, unused: Option<(u64, u64)>) {
+        let Some((from, to)) = unused else { return };
+        match self.volume.disk.punch(&segment_name(number), from, to) {
+            Ok(()) => lock(&self.volume.pool).spare(number, to - from),
+            Err(error) => tracing::debug!(segment = number, %error, "the file system takes no bytes back"),
+        }
+    }
+
+    /// Gives the unused bytes of segments that were sealed early back.
+    pub(super) fn trim(&self) {
+        let early = std::mem::take(&mut *lock(&self.volume.sealed_early));
+        for (number, from, to) in early {
+            self.give_back(number, Some((from, to)));
+        }
     }
 
     /// Makes files until enough are ready, at most `limit`. Says whether there may be more to make.
@@ -250,17 +274,41 @@ impl Keeper {
                 self.shared.ledger.expired(*stream, meta.spans());
             }
             if let Some(size) = size {
-                lock(&self.volume.pool).freed(key.number, *size);
+                self.make_whole(key.number, *size);
             }
         }
         self.volume.changed();
         gone.len()
     }
 
+    /// Puts a freed file among those to be used, with all its blocks; or removes it where others have them by now.
+    fn make_whole(&self, number: u32, size: Size) {
+        let (needed, bytes) = {
+            let mut pool = lock(&self.volume.pool);
+            (pool.unspare(number), pool.bytes_of(size))
+        };
+        let name = segment_name(number);
+        let whole = match needed {
+            Unspare::Whole => true,
+            Unspare::Refill => self.volume.disk.refill(&name, bytes).is_ok(),
+            Unspare::NoRoom => false,
+        };
+        if whole {
+            lock(&self.volume.pool).freed(number, size);
+            return;
+        }
+        if let Err(error) = self.volume.disk.remove(&name).and_then(|()| self.volume.disk.sync_dir("segs")) {
+            tracing::error!(volume = %self.volume.name, segment = number, %error, "segment cannot be removed");
+        }
+        lock(&self.volume.pool).removed(number, size);
+    }
+
     /// Writes over a segment's header that it is free. Nothing of it validates from then on; the sync is the caller's.
     fn remove(&self, key: SegmentKey) -> io::Result<(Arc<dyn DiskFile>, Option<Size>)> {
         let file = self.volume.disk.open(&segment_name(key.number))?;
         let len = file.len()?;
+        // Its bytes must not be given back after someone else has them.
+        lock(&self.volume.sealed_early).retain(|(number, ..)| *number != key.number);
         self.free_header(&*file, key.number, len)?;
         self.volume.forget_file(key.number);
         Ok((file, lock(&self.volume.pool).size_of(len)))

@@ -2,7 +2,7 @@
 //! background, up to the volume's capacity, and from then on files are recycled: recording never allocates (and so never meets
 //! a full disk).
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 /// Which of the two sizes of file.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -36,6 +36,17 @@ pub(super) enum Growth {
     Enough,
 }
 
+/// What a freed file needs before it can be used again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Unspare {
+    /// Nothing.
+    Whole,
+    /// Its blocks.
+    Refill,
+    /// Blocks that others have by now: it must go.
+    NoRoom,
+}
+
 /// See the module. Pure: it names files, others make them.
 pub(super) struct Pool {
     sizes: [Class; 2],
@@ -46,6 +57,8 @@ pub(super) struct Pool {
     /// Files that are free, while the last checkpoint still says that they hold footage. Were they written before the next one, a start
     /// from the old one would take the new footage for what was removed.
     limbo: Vec<(u32, Size)>,
+    /// Bytes given back to the file system by files that were sealed early.
+    spared: HashMap<u32, u64>,
 }
 
 struct Class {
@@ -64,7 +77,14 @@ const MAIN_SHARE: u64 = 7;
 impl Pool {
     pub(super) fn new(main_bytes: u64, sub_bytes: u64, capacity: u64) -> Self {
         let class = |bytes| Class { bytes, free: VecDeque::new(), total: 0, used: 0 };
-        Self { sizes: [class(main_bytes), class(sub_bytes)], next: 1, capacity, growing: 0, limbo: Vec::new() }
+        Self {
+            sizes: [class(main_bytes), class(sub_bytes)],
+            next: 1,
+            capacity,
+            growing: 0,
+            limbo: Vec::new(),
+            spared: HashMap::new(),
+        }
     }
 
     fn class(&mut self, size: Size) -> &mut Class {
@@ -128,6 +148,29 @@ impl Pool {
         class.free.push_back(number);
     }
 
+    /// A sealed file gave bytes back to the file system, or will at once.
+    pub(super) fn spare(&mut self, number: u32, bytes: u64) {
+        self.spared.insert(number, bytes);
+    }
+
+    /// A file that is freed gave bytes back: whether there is room to have them again. If so they are counted again.
+    pub(super) fn unspare(&mut self, number: u32) -> Unspare {
+        match self.spared.remove(&number) {
+            None => Unspare::Whole,
+            Some(_) if self.allocated() <= self.capacity => Unspare::Refill,
+            Some(bytes) => {
+                self.spared.insert(number, bytes);
+                Unspare::NoRoom
+            }
+        }
+    }
+
+    /// A file was removed.
+    pub(super) fn removed(&mut self, number: u32, size: Size) {
+        self.spared.remove(&number);
+        self.retire(size);
+    }
+
     /// A file is not to be used any more: the disk refused it.
     pub(super) fn retire(&mut self, size: Size) {
         let class = self.class(size);
@@ -149,7 +192,8 @@ impl Pool {
 
     /// Bytes that files take up, and those being made.
     pub(super) fn allocated(&self) -> u64 {
-        self.sizes.iter().map(|class| class.bytes * class.total as u64).sum::<u64>() + self.growing
+        let whole = self.sizes.iter().map(|class| class.bytes * class.total as u64).sum::<u64>();
+        (whole + self.growing).saturating_sub(self.spared.values().sum())
     }
 
     /// Whether a size has fewer files ready than should be kept, `open` of which may be sealed at any time.
@@ -248,5 +292,21 @@ mod tests {
         let Growth::Create { number, size } = pool.growth(Some(Size::Main), false) else { panic!("there is room") };
         pool.grown(number, size, false);
         assert_eq!(pool.growth(Some(Size::Main), false), Growth::Enough);
+    }
+
+    #[test]
+    fn files_sealed_early_make_room_for_more_and_give_way_when_it_is_taken() {
+        let mut pool = Pool::new(MAIN, SUB, 16 << 20);
+        fill(&mut pool);
+        let full = pool.total();
+        let number = pool.take(Size::Main).expect("a free one");
+        pool.spare(number, 3 << 20);
+        assert_eq!(pool.unspare(number), Unspare::Refill);
+        pool.spare(number, 3 << 20);
+        fill(&mut pool);
+        assert!(pool.total() > full && pool.allocated() <= 16 << 20);
+        assert_eq!(pool.unspare(number), Unspare::NoRoom);
+        pool.removed(number, Size::Main);
+        assert!(pool.allocated() <= 16 << 20);
     }
 }

@@ -108,6 +108,7 @@ pub(super) fn meta_of(header: &SegmentHeader, volume: u16, entries: &[Entry], op
         bytes: entries.iter().map(|entry| u64::from(entry.payload_len)).sum(),
         records: entries.len() as u32,
         class: header.class,
+        end: entries.last().map_or(0, Entry::end),
         entries: open,
     };
     meta.set_spans(&set);

@@ -189,6 +189,11 @@ impl OpenSegment {
         encode_footer(self.size, &self.entries, &mut trailer)
     }
 
+    /// Its bytes that nothing stands in, once it is sealed.
+    pub(super) fn spare(&self) -> Option<(u64, u64)> {
+        super::format::spare(self.tail, self.size)
+    }
+
     /// Its records of the present commit, which is durable now; what is written next belongs to the next commit.
     pub(super) fn committed(&mut self) -> Vec<Entry> {
         let new = self.entries[self.announced..].to_vec();

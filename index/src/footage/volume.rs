@@ -48,6 +48,8 @@ pub(super) struct Volume {
     pub(super) recovering: AtomicBool,
     /// Commits of the pool and catalogue since the last checkpoint.
     pub(super) changes: AtomicU64,
+    /// Segments sealed early, whose unused bytes the keeper gives back: number, from, to.
+    pub(super) sealed_early: Mutex<Vec<(u32, u64, u64)>>,
     files: Mutex<VecDeque<(u32, Arc<dyn DiskFile>)>>,
 }
 
@@ -215,6 +217,7 @@ impl Volume {
             full: AtomicBool::new(false),
             recovering: AtomicBool::new(true),
             changes: AtomicU64::new(0),
+            sealed_early: Mutex::default(),
             files: Mutex::new(VecDeque::new()),
         }
     }

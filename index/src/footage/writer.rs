@@ -255,6 +255,10 @@ impl Writer {
             sealed,
         };
         for mut sealed in batch.sealed {
+            if let Some((from, to)) = sealed.spare() {
+                lock(&self.volume.sealed_early).push((sealed.key.number, from, to));
+                self.volume.chores.notify_one();
+            }
             commits.push(commit(&mut sealed, true));
         }
         for stream in &batch.streams {

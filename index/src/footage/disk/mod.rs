@@ -17,6 +17,11 @@ pub(super) trait Disk: Send + Sync {
     /// Makes a file of `len` bytes whose blocks are allocated, so that writing it never meets a full disk. Reads as zeros. Durable
     /// after [`DiskFile::sync`] and [`Disk::sync_dir`].
     fn create(&self, name: &str, len: u64) -> io::Result<Arc<dyn DiskFile>>;
+    /// Gives the blocks of a stretch of a file back; they read as zeros. Where that cannot be done nothing happens, and it is an
+    /// error.
+    fn punch(&self, name: &str, from: u64, to: u64) -> io::Result<()>;
+    /// Allocates whatever blocks a file of that length lacks.
+    fn refill(&self, name: &str, len: u64) -> io::Result<()>;
     /// Opens a file that is there.
     fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>>;
     /// The files in a directory below the volume (`""` for its own), by name.

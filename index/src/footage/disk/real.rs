@@ -104,6 +104,16 @@ impl Disk for RealDisk {
         Ok(Arc::new(self.file(name, true)?))
     }
 
+    fn punch(&self, name: &str, from: u64, to: u64) -> io::Result<()> {
+        let file = File::options().write(true).open(self.root.join(name))?;
+        Ok(fs::fallocate(&file, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, from, to - from)?)
+    }
+
+    fn refill(&self, name: &str, len: u64) -> io::Result<()> {
+        let file = File::options().write(true).open(self.root.join(name))?;
+        Ok(fs::fallocate(&file, FallocateFlags::empty(), 0, len)?)
+    }
+
     fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
         Ok(Arc::new(self.file(name, true)?))
     }

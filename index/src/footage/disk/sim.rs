@@ -165,6 +165,22 @@ impl Disk for SimDisk {
         Ok(Arc::new(SimFile { disk: self.clone(), name: name.to_owned() }))
     }
 
+    fn punch(&self, name: &str, from: u64, to: u64) -> io::Result<()> {
+        let mut state = self.state();
+        state.step()?;
+        state.room += to - from;
+        let file = state.file(name)?;
+        file.visible[from as usize..to as usize].fill(0);
+        file.pending.push((from as usize, vec![0; (to - from) as usize]));
+        Ok(())
+    }
+
+    fn refill(&self, name: &str, _: u64) -> io::Result<()> {
+        let mut state = self.state();
+        state.step()?;
+        state.file(name).map(drop)
+    }
+
     fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
         self.state().file(name)?;
         Ok(Arc::new(SimFile { disk: self.clone(), name: name.to_owned() }))

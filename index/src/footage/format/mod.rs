@@ -51,6 +51,14 @@ pub(super) const fn blocks(bytes: u64) -> u64 {
     bytes.div_ceil(BLOCK as u64) * BLOCK as u64
 }
 
+/// The bytes of a sealed file of `size` that nothing stands in, if they are worth giving back to the file system: a stream that ended
+/// early, or a camera that reconnects each minute, must not take up a whole file. `end` is where its last record ends.
+pub(super) fn spare(end: u64, size: u64) -> Option<(u64, u64)> {
+    // The block behind the last record begins the `free` box over the rest.
+    let (from, to) = (end + BLOCK as u64, size.saturating_sub(FOOTER));
+    (to > from && to - from >= size / 4).then_some((from, to))
+}
+
 /// CRC32C of `bytes`, seeded with a file's incarnation.
 pub(super) fn checksum(incarnation: u64, bytes: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(&incarnation.to_le_bytes()), bytes)

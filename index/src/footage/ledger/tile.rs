@@ -9,7 +9,7 @@
 //! - What is left has no cause: [`GapCause::Unexplained`].
 //! - The end of a running stream, up to [`PENDING`] of it, is not tiled before it is known: it is on its way to the disk.
 
-use super::{Mark, Story};
+use super::{Loss, Mark, Story};
 use crate::{
     footage::types::{Interval, IntervalState},
     model::{GapCause, UtcMicros, Window},
@@ -18,7 +18,8 @@ use std::time::Duration;
 
 const FRESH: Duration = Duration::from_secs(10);
 const PENDING: Duration = Duration::from_secs(15);
-/// A loss this near to a hole is its cause: fragments are dated by their first picture, losses by what was shed.
+/// A loss explains a hole that is longer by no more than this at each end: fragments are dated by their first picture, losses by
+/// what was shed.
 const NEAR: Duration = Duration::from_secs(1);
 
 /// Everything that is known about a stream's time around the window.
@@ -110,17 +111,17 @@ fn explain(facts: &Facts, hole: Window, visible: Window, tiles: &mut Tiles) {
             // Not known yet; nothing follows.
             return;
         }
-        overlay(facts, visible, None, tiles);
+        overlay(facts, hole, visible, None, tiles);
         return;
     };
     let mut at = visible.from;
     for change in inner {
         let until = change.at.clamp(at, visible.to);
-        overlay(facts, Window::new(at, until), Some(&active), tiles);
+        overlay(facts, hole, Window::new(at, until), Some(&active), tiles);
         at = until;
         active = change;
     }
-    overlay(facts, Window::new(at, visible.to), Some(&active), tiles);
+    overlay(facts, hole, Window::new(at, visible.to), Some(&active), tiles);
 }
 
 #[derive(Clone)]
@@ -137,12 +138,13 @@ impl<'a> Change<'a> {
 }
 
 /// Tiles a part of a hole that has one cause, or none, except where a loss, or even more a removal, says otherwise.
-fn overlay(facts: &Facts, part: Window, active: Option<&Change>, tiles: &mut Tiles) {
+fn overlay(facts: &Facts, hole: Window, part: Window, active: Option<&Change>, tiles: &mut Tiles) {
     if part.is_empty() {
         return;
     }
-    let near = Window::new(part.from - NEAR, part.to + NEAR);
-    let nearby = || facts.story.losses_in(near).next().map_or(GapCause::Unexplained, |loss| loss.cause);
+    let about = |loss: &&Loss| Window::new(loss.window.from - NEAR, loss.window.to + NEAR).covers(hole);
+    let near = Window::new(hole.from - NEAR, hole.to + NEAR);
+    let nearby = || facts.story.losses_in(near).find(about).map_or(GapCause::Unexplained, |loss| loss.cause);
     let (cause, detail) = active.map_or_else(|| (nearby(), ""), |change| (change.cause, change.detail));
     let mut at = part.from;
     for loss in facts.story.losses_in(part) {
@@ -249,4 +251,199 @@ fn blend(group: &[Interval]) -> Option<Interval> {
         }
     };
     Some(Interval { window, state })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::footage::spans;
+    use proptest::prelude::*;
+
+    fn at(second: i64) -> UtcMicros {
+        UtcMicros::from_micros(second * 1_000_000)
+    }
+
+    fn window(from: i64, to: i64) -> Window {
+        Window::new(at(from), at(to))
+    }
+
+    /// A history as text: `rec 0..3`, `mark 3 camera_silent`, `lost 5..6 network`, `restart 7..9`, `gone 0..2`.
+    #[derive(Clone, Default, Debug)]
+    struct History {
+        recorded: Vec<Window>,
+        story: Story,
+        restarts: Vec<Window>,
+    }
+
+    impl History {
+        fn add(&mut self, word: &str, from: i64, to: i64, cause: GapCause) {
+            match word {
+                "rec" => spans::join(&mut self.recorded, window(from, to)),
+                "mark" => drop(self.story.mark(Mark { at: at(from), cause, detail: String::new() }, None)),
+                "lost" => self.story.lose(Loss { window: window(from, to), cause, units: 1 }),
+                "restart" => spans::join(&mut self.restarts, window(from, to)),
+                _ => spans::join(&mut self.story.removed, window(from, to)),
+            }
+        }
+
+        fn parse(text: &str) -> Self {
+            let mut history = Self::default();
+            for fact in text.split('|').map(str::trim) {
+                let words: Vec<&str> = fact.split_whitespace().collect();
+                let (from, to) = words[1].split_once("..").unwrap_or((words[1], words[1]));
+                let seconds = |text: &str| text.parse().expect("a number of seconds");
+                let cause = words.get(2).map_or(GapCause::Unexplained, |word| cause(word));
+                history.add(words[0], seconds(from), seconds(to), cause);
+            }
+            history
+        }
+
+        fn tile(&self, window: Window, now: i64) -> Vec<Interval> {
+            let inside = self.recorded.iter().map(|span| span.intersect(window)).filter(|span| !span.is_empty());
+            let recorded: Vec<_> = inside.collect();
+            let before = self.recorded.iter().filter(|span| span.from < window.from).map(|span| span.to.min(window.from)).max();
+            let after = self.recorded.iter().filter(|span| span.to > window.to).map(|span| span.from.max(window.to)).min();
+            let (story, restarts, now) = (&self.story, &self.restarts[..], at(now));
+            tile(&Facts { window, recorded: &recorded, before, after, story, restarts, now })
+        }
+    }
+
+    fn cause(word: &str) -> GapCause {
+        serde_json::from_value(word.into()).expect("a cause")
+    }
+
+    fn show(tiles: &[Interval]) -> String {
+        let second = |at: UtcMicros| at.as_micros() / 1_000_000;
+        let state = |state: &IntervalState| match state {
+            IntervalState::Recorded => "rec".to_owned(),
+            IntervalState::Gap { cause, .. } => {
+                serde_json::to_value(cause).expect("a word").as_str().unwrap_or_default().to_owned()
+            }
+            IntervalState::Partial { cause, share, units } => format!("partial {cause:?} {share:.2} {units}"),
+        };
+        let tile = |tile: &Interval| format!("{} {}..{}", state(&tile.state), second(tile.window.from), second(tile.window.to));
+        tiles.iter().map(tile).collect::<Vec<_>>().join(" | ")
+    }
+
+    fn check(history: &str, expected: &str) {
+        assert_eq!(show(&History::parse(history).tile(window(0, 100), 100)), expected, "{history}");
+    }
+
+    #[test]
+    fn a_hole_takes_the_cause_of_its_marks_also_before_the_first_was_made() {
+        check("rec 0..3 | mark 3 camera_silent | rec 43..100", "rec 0..3 | camera_silent 3..43 | rec 43..100");
+        check("rec 0..3 | mark 13 camera_silent | rec 43..100", "rec 0..3 | camera_silent 3..43 | rec 43..100");
+        check(
+            "rec 0..50 | mark 50 camera_silent | mark 60 camera_unreachable | mark 80 paused",
+            "rec 0..50 | camera_silent 50..60 | camera_unreachable 60..80 | paused 80..100",
+        );
+    }
+
+    #[test]
+    fn before_the_first_picture_nothing_was_configured_until_a_mark_says_otherwise() {
+        check("mark 20 camera_refused | rec 50..100", "not_configured 0..20 | camera_refused 20..50 | rec 50..100");
+        check("rec 50..100", "not_configured 0..50 | rec 50..100");
+    }
+
+    #[test]
+    fn a_mark_that_recording_went_on_after_explains_nothing_any_more() {
+        check(
+            "mark 0 camera_silent | rec 10..40 | rec 60..100",
+            "camera_silent 0..10 | rec 10..40 | unexplained 40..60 | rec 60..100",
+        );
+    }
+
+    #[test]
+    fn a_restart_is_a_cause_but_not_for_what_was_paused() {
+        check("rec 0..20 | restart 21..40 | rec 45..100", "rec 0..20 | restart 20..45 | rec 45..100");
+        check("rec 0..20 | mark 20 paused | restart 30..40 | rec 45..100", "rec 0..20 | paused 20..45 | rec 45..100");
+        check(
+            "rec 0..20 | mark 20 camera_silent | restart 30..40 | mark 50 camera_refused | rec 60..100",
+            "rec 0..20 | camera_silent 20..30 | restart 30..50 | camera_refused 50..60 | rec 60..100",
+        );
+    }
+
+    #[test]
+    fn a_loss_explains_its_hole_and_makes_recorded_time_partial() {
+        check("rec 0..20 | lost 20..23 our_queue | rec 23..100", "rec 0..20 | our_queue 20..23 | rec 23..100");
+        check("rec 0..100 | lost 20..23 network", "rec 0..20 | partial Network 1.00 1 20..23 | rec 23..100");
+    }
+
+    #[test]
+    fn what_expired_says_so() {
+        check(
+            "gone 0..50 | mark 55 camera_silent | rec 60..100",
+            "expired 0..50 | not_configured 50..55 | camera_silent 55..60 | rec 60..100",
+        );
+    }
+
+    #[test]
+    fn the_end_of_a_running_stream_is_not_called_a_gap() {
+        check("rec 0..90", "rec 0..90");
+        check("rec 0..60", "rec 0..60 | unexplained 60..100");
+        check("rec 0..95 | mark 95 camera_silent", "rec 0..95 | camera_silent 95..100");
+    }
+
+    #[test]
+    fn merging_keeps_every_gap_visible() {
+        let tiles = History::parse("rec 0..50 | lost 50..51 our_queue | rec 51..100").tile(window(0, 100), 100);
+        assert_eq!(show(&merge(tiles.clone(), Duration::from_secs(10))), "rec 0..50 | our_queue 50..51 | rec 51..100");
+        let busy = "rec 0..3 | lost 3..4 our_queue | rec 4..7 | lost 7..9 disk | rec 9..100";
+        let merged = merge(History::parse(busy).tile(window(0, 100), 100), Duration::from_secs(9));
+        assert_eq!(show(&merged), "partial Disk 0.67 0 0..9 | rec 9..100");
+    }
+
+    fn facts() -> impl Strategy<Value = Vec<(usize, i64, i64, usize)>> {
+        prop::collection::vec((0usize..5, 0i64..300, 1i64..40, 0usize..GapCause::ALL.len()), 0..30)
+    }
+
+    fn history(facts: &[(usize, i64, i64, usize)]) -> History {
+        let mut history = History::default();
+        for (word, from, len, cause) in facts {
+            history.add(["rec", "rec", "mark", "lost", "restart"][*word], *from, from + len, GapCause::ALL[*cause]);
+        }
+        history
+    }
+
+    proptest! {
+        #[test]
+        fn time_is_tiled_without_overlap_or_hole(facts in facts(), from in -10i64..300, len in 1i64..200, now in 0i64..400, seconds in 0u64..30) {
+            let history = history(&facts);
+            let window = window(from, from + len);
+            let tiles = history.tile(window, now);
+            for tiles in [tiles.clone(), merge(tiles, Duration::from_secs(seconds))] {
+                let mut edge = window.from;
+                for tile in &tiles {
+                    prop_assert_eq!(tile.window.from, edge);
+                    prop_assert!(!tile.window.is_empty());
+                    edge = tile.window.to;
+                }
+                prop_assert!(edge <= window.to);
+                let whole = tiles.is_empty() || edge == window.to || edge >= at(now).min(window.to) - PENDING;
+                prop_assert!(whole, "ends at {:?}", edge);
+                // What is called a gap was not recorded; what is called recorded was.
+                for tile in &tiles {
+                    let touched = history.recorded.iter().any(|span| span.overlaps(tile.window));
+                    match tile.state {
+                        IntervalState::Gap { .. } => prop_assert!(!touched),
+                        IntervalState::Recorded => prop_assert!(history.recorded.iter().any(|span| span.covers(tile.window))),
+                        IntervalState::Partial { .. } => prop_assert!(touched),
+                    }
+                }
+            }
+        }
+
+        #[test]
+        fn a_part_of_the_answer_is_the_answer_for_the_part(facts in facts(), from in 0i64..300, len in 1i64..100) {
+            let history = history(&facts);
+            let (part, all) = (window(from, from + len), window(-50, 500));
+            let clipped: Vec<_> = history
+                .tile(all, 1000)
+                .into_iter()
+                .map(|tile| Interval { window: tile.window.intersect(part), ..tile })
+                .filter(|tile| !tile.window.is_empty())
+                .collect();
+            prop_assert_eq!(show(&history.tile(part, 1000)), show(&clipped));
+        }
+    }
 }

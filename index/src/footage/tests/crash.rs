@@ -42,6 +42,8 @@ struct Lives {
     announced: Arc<Mutex<HashSet<Name>>>,
     next: BTreeMap<StreamId, i64>,
     random: SmallRng,
+    /// Whether cameras reconnect now and then.
+    flapping: bool,
 }
 
 /// One life.
@@ -62,6 +64,7 @@ impl Lives {
             announced: Arc::default(),
             next: BTreeMap::new(),
             random: SmallRng::seed_from_u64(seed),
+            flapping: false,
         }
     }
 
@@ -98,7 +101,9 @@ impl Lives {
             for _ in 0..self.random.random_range(0..4) {
                 let next = self.next.entry(stream).or_insert(0);
                 let size = if self.random.random_ratio(1, 10) { 30_000 } else { self.random.random_range(20..9000) };
-                let draft = draft(stream, *next, size, 1);
+                // Now and then the camera reconnects, and a segment is sealed early.
+                let run = if self.flapping { *next as u32 / self.random.random_range(5..40) } else { 1 };
+                let draft = draft(stream, *next, size, run);
                 *next += 1;
                 self.sent.insert((stream, draft.window().from), draft.clone());
                 drafts.push(draft);
@@ -177,6 +182,7 @@ impl Life {
 fn what_was_announced_survives_power_cuts_at_any_operation_and_nothing_else_appears() {
     for seed in 0..60 {
         let mut lives = Lives::new(seed, 1);
+        lives.flapping = seed % 2 == 0;
         for life_number in 0..4 {
             let what = format!("seed {seed}, life {life_number}");
             let death = lives.random.random_range(0..120);
@@ -195,6 +201,7 @@ fn what_was_announced_survives_power_cuts_at_any_operation_and_nothing_else_appe
                     0 => life.keepers[0].save(),
                     1 => lives.sweep(&life),
                     2 => lives.check(&life, &format!("{what}, turn {turn}")),
+                    3 => life.keepers[0].trim(),
                     _ => {
                         life.keepers[0].grow(2);
                     }

@@ -103,6 +103,27 @@ fn another_run_or_other_tracks_begin_another_segment() {
 }
 
 #[test]
+fn a_camera_that_reconnects_all_the_time_does_not_use_up_the_disk() {
+    let site = Site::new();
+    let gate = stream(1, StreamKind::Main);
+    // Each run gets a file of 1 MiB; the volume has room for 24, were they not given back what they do not use.
+    for n in 0..60 {
+        site.store.append(draft(gate, n, 500, n as u32)).expect("room");
+        wait("the fragment", || {
+            site.store.flush();
+            site.store.recorded_to(gate) == Some(at(n as f64 + 1.0))
+        });
+    }
+    assert_eq!(site.store.health().fragments_lost, 0);
+    let reader = site.reader(&[gate]);
+    let fragments = reader.fragments(gate, window(0.0, 100.0));
+    assert_eq!(fragments.len(), 60);
+    for fragment in &fragments {
+        reader.fetch(fragment).expect("readable");
+    }
+}
+
+#[test]
 fn every_index_can_be_thrown_away() {
     let mut site = Site::new();
     let streams = [stream(1, StreamKind::Main), stream(1, StreamKind::Sub), stream(9, StreamKind::Main)];
