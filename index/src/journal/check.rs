@@ -3,7 +3,7 @@
 use super::medium::{Medium, RealMedium, Use};
 use super::recover::{check_order, open_all, scan_file};
 use super::segment::Stop;
-use super::{Hash, Journal, JournalError, Seq};
+use super::{Hash, Journal, JournalError, Seq, hint};
 use crate::model::NodeId;
 use std::path::Path;
 
@@ -35,8 +35,12 @@ impl Journal {
     }
 
     pub(super) fn verify_on(medium: &dyn Medium) -> Result<Option<Verified>, JournalError> {
+        let note = hint::read(medium)?;
         let files = open_all(medium, Use::Read)?;
-        let Some(oldest) = files.first() else { return Ok(None) };
+        let Some(oldest) = files.first() else {
+            hint::check(note.as_ref(), medium, Seq::ZERO, Hash::ZERO)?;
+            return Ok(None);
+        };
         let node = oldest.header.node;
         files.iter().try_for_each(|file| file.check_node(node))?;
         check_order(&files)?;
@@ -57,6 +61,7 @@ impl Journal {
             (all.tail, all.head, commit) = (scan.tail, scan.hash, scan.commit);
             all.bytes += file.end();
         }
+        hint::check(note.as_ref(), medium, all.tail, all.head)?;
         Ok(Some(all))
     }
 }

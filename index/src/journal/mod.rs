@@ -9,7 +9,8 @@
 //! - J2: an acknowledged record survives power loss: it is acknowledged after `fdatasync`.
 //! - J3: no acknowledged sector is written again: each commit starts on a sector of its own.
 //! - J4: commit n + 1 is written only after commit n is durable. So a bad record with a later commit behind it was damaged
-//!   at rest and is reported; without one it is the tail of a commit that nobody was told of, and is cut off.
+//!   at rest and is reported; without one it is the tail of a commit that nobody was told of, and is cut off. A note of how
+//!   far the journal reaches, written at each new file and at a clean stop, catches what this rule cannot see.
 //! - J5: each record carries the BLAKE3 hash of itself and of the hash before it, so no edit, removal or exchange of order
 //!   goes unseen by [`Journal::verify`].
 //!
@@ -18,6 +19,7 @@
 mod check;
 mod error;
 mod health;
+mod hint;
 mod medium;
 mod read;
 mod record;

@@ -2,17 +2,19 @@
 
 use super::medium::{Medium, Use};
 use super::segment::{self, Header, Scan, SegmentFile, Stop};
-use super::{Files, Hash, JournalError, Seq};
+use super::{Files, Hash, JournalError, Seq, hint};
 use crate::model::{NodeId, UtcMicros};
 use std::sync::Arc;
 
 /// Finds the tail, cuts off what was never acknowledged, and refuses what was and is damaged. Returns the files and the
 /// number of the last commit.
 pub(super) fn recover(medium: &dyn Medium, node: NodeId, reserve: u64) -> Result<(Files, u64), JournalError> {
+    let note = hint::read(medium)?;
     let mut segments = open_all(medium, Use::Append)?;
     segments.iter().try_for_each(|file| file.check_node(node))?;
     check_order(&segments)?;
     let Some(newest) = segments.last() else {
+        hint::check(note.as_ref(), medium, Seq::ZERO, Hash::ZERO)?;
         let header = Header {
             node,
             first: Seq::new(1),
@@ -25,6 +27,8 @@ pub(super) fn recover(medium: &dyn Medium, node: NodeId, reserve: u64) -> Result
         return Ok((Files { segments, tail: Seq::ZERO, tail_hash: Hash::ZERO }, 0));
     };
     let scan = scan_file(newest)?;
+    refuse_damage(newest, &scan)?;
+    hint::check(note.as_ref(), medium, scan.tail, scan.hash)?;
     cut(newest, &scan)?;
     Ok((Files { tail: scan.tail, tail_hash: scan.hash, segments }, scan.commit))
 }
@@ -57,11 +61,15 @@ pub(super) fn scan_file(file: &SegmentFile) -> Result<Scan, JournalError> {
     Ok(segment::scan(&bytes, &file.header))
 }
 
+fn refuse_damage(file: &SegmentFile, scan: &Scan) -> Result<(), JournalError> {
+    match scan.stop {
+        Stop::Damaged(offset, what) => Err(JournalError::Damaged { path: file.path.clone(), offset, what }),
+        Stop::Clean | Stop::Unfinished => Ok(()),
+    }
+}
+
 /// Ends the newest file at its last whole commit, durably, so that what is written next cannot be mistaken.
 fn cut(file: &SegmentFile, scan: &Scan) -> Result<(), JournalError> {
-    if let Stop::Damaged(offset, what) = scan.stop {
-        return Err(JournalError::Damaged { path: file.path.clone(), offset, what });
-    }
     let length = file.end();
     if scan.stop == Stop::Unfinished {
         tracing::warn!(

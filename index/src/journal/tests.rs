@@ -186,6 +186,8 @@ fn a_journal_cut_anywhere_in_its_last_commit_opens_and_goes_on_without_a_hole() 
     let edges = states.iter().flat_map(|state| [state.end - 1, state.end, state.end + 1, state.end + 41]);
     for cut in edges.map(|cut| cut as usize).filter(|cut| (SECTOR as usize..=bytes.len()).contains(cut)) {
         fs::write(&file, &bytes[..cut]).expect("writable");
+        // A crash leaves no note of the end.
+        let _ = fs::remove_file(dir.path().join("tail"));
         let journal = Journal::open(dir.path(), node()).expect("opens");
         let tail = journal.tail().get();
         append(&journal, tail + 1..=tail + 3);
@@ -225,7 +227,7 @@ fn a_missing_exchanged_or_foreign_file_is_refused() {
     let files: Vec<_> = files.iter().map(|name| dir.path().join(name)).collect();
     assert!(files.len() >= 4, "{files:?}");
     let aside = dir.path().join("aside");
-    for missing in &files[..files.len() - 1] {
+    for missing in &files {
         fs::rename(missing, &aside).expect("moved");
         assert!(matches!(Journal::open(dir.path(), node()), Err(JournalError::Damaged { .. })), "{missing:?}");
         assert!(matches!(Journal::verify(dir.path()), Err(JournalError::Damaged { .. })), "{missing:?}");
@@ -235,6 +237,29 @@ fn a_missing_exchanged_or_foreign_file_is_refused() {
     fs::rename(&files[2], &files[1]).expect("moved");
     fs::rename(&aside, &files[2]).expect("moved");
     assert!(matches!(Journal::open(dir.path(), node()), Err(JournalError::Damaged { .. })));
+}
+
+#[test]
+fn a_journal_whose_end_was_taken_away_or_damaged_after_a_clean_stop_is_refused() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("00000000000000000001.journal");
+    let journal = Journal::open(dir.path(), node()).expect("opens");
+    append(&journal, [1]);
+    append(&journal, [2]);
+    drop(journal);
+    let whole = fs::read(&file).expect("there");
+    let mut rotten = whole.clone();
+    rotten[1024 + 60] ^= 1;
+    for changed in [&whole[..1024], &whole[..512], &rotten[..]] {
+        fs::write(&file, changed).expect("writable");
+        assert!(matches!(Journal::open(dir.path(), node()), Err(JournalError::Damaged { .. })));
+        assert!(matches!(Journal::verify(dir.path()), Err(JournalError::Damaged { .. })));
+        assert_eq!(fs::read(&file).expect("there"), changed, "nothing was cut");
+    }
+    fs::remove_file(&file).expect("removed");
+    assert!(Journal::open(dir.path(), node()).is_err() && Journal::verify(dir.path()).is_err());
+    fs::write(&file, &whole).expect("writable");
+    append(&Journal::open(dir.path(), node()).expect("opens"), [3]);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::medium::Medium;
 use super::record::{self, Hash, Pending, Seq};
 use super::segment::{Header, SECTOR, SegmentFile};
-use super::{JournalError, JournalLimits, Shared, lock};
+use super::{JournalError, JournalLimits, Shared, hint, lock};
 use crate::model::{NodeId, UtcMicros};
 use std::{
     collections::VecDeque,
@@ -133,6 +133,14 @@ impl Writer {
                 }
             }
         }
+        self.note_tail();
+    }
+
+    /// Notes how far the journal reaches. Without the note it is as good as ever, only its end is less well guarded.
+    fn note_tail(&self) {
+        if let Err(error) = hint::write(&*self.medium, self.seq, self.hash) {
+            tracing::warn!(%error, tail = %self.seq, "the journal's end could not be noted");
+        }
     }
 
     /// Waits for work. `None` when the journal is closed and nothing waits.
@@ -191,6 +199,7 @@ impl Writer {
         self.end = SECTOR;
         self.rotate_at = self.limits.rotate_at();
         lock(&self.shared.files).segments.push(Arc::clone(&self.file));
+        self.note_tail();
         Ok(())
     }
 
