@@ -40,7 +40,7 @@ export type Camera = {
   id: number;
   name: string;
   place: string[];
-  initials?: string;
+  initials: string;
   enabled: boolean;
   retention: string;
   driver?: string | null;
@@ -63,20 +63,21 @@ export type Coverage = {
 export type FragmentEntry = { from_us: UtcMicros; to_us: UtcMicros; key: boolean; init: string; uri: string; bytes: number };
 export type Fragments = { fragments: FragmentEntry[] };
 
-export type ExportFile = {
-  camera: number;
-  name?: string;
-  uri?: string;
-  bytes?: number;
-  sha256?: string;
-  state?: string;
+export type ExportFile = { camera: number; name: string; uri: string; bytes: number; sha256: string; state: string };
+/** `files` and `manifest` when it is done, `refusal` when it failed. */
+export type ExportJob = {
+  id: string;
+  state: "queued" | "running" | "done" | "failed";
+  progress: number;
+  files: ExportFile[];
+  manifest: string | null;
+  refusal: { code: string; state: Both; remedy: Both } | null;
 };
-export type ExportJob = { id: string; state?: string; progress?: number; files: ExportFile[] };
 
 export type Problem = {
   kind: string;
-  camera?: number | null;
-  since_us?: UtcMicros | null;
+  camera: number | null;
+  since_us: UtcMicros | null;
   severity: string;
   state: Both;
   remedy: Both;
@@ -84,20 +85,23 @@ export type Problem = {
 
 export type Volume = {
   name: string;
-  path?: string;
+  path: string;
   state: string;
-  sentence?: Both | null;
-  remedy?: Both | null;
-  [figure: string]: unknown;
+  direct_io: boolean;
+  total_bytes: number;
+  /** What is left for new footage before the oldest is recycled. */
+  free_bytes: number;
+  commit_ms_p99: number;
+  sentence: Both | null;
+  remedy: Both | null;
 };
 
 export type Health = {
   as_of_us: UtcMicros;
-  node: Record<string, unknown> & { name?: string; tier?: string };
+  node: { name: string; tier: string; version: string };
   volumes: Volume[];
   cameras: { recording: number; total: number };
   problems: Problem[];
-  clock?: Record<string, unknown>;
 };
 
 export type AccessRecord = {

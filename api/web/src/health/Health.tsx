@@ -63,10 +63,7 @@ function Problems({ problems }: { problems: readonly Problem[] }) {
             <span className={styles.glyph} role="img" aria-label={words(`severity_${severity}`)}>
               {GLYPHS[severity]}
             </span>
-            <strong>
-              {problem.camera != null && `${problem.camera} · `}
-              {words.of(problem.state)}
-            </strong>
+            <strong>{words.of(problem.state)}</strong>
             <span className={styles.dim}>
               {problem.since_us != null && words("health_since", { time: moment(problem.since_us, nodeNowUs()) })}
             </span>
@@ -80,11 +77,12 @@ function Problems({ problems }: { problems: readonly Problem[] }) {
   );
 }
 
+const CODECS: Record<string, string> = { h264: "H.264", h265: "H.265" };
+
 const STATE_KEYS: Record<string, Key> = {
   playing: "state_playing",
   connecting: "state_connecting",
   backing_off: "state_backing_off",
-  failed: "state_failed",
   paused: "state_paused",
   ended: "state_ended",
 };
@@ -150,7 +148,7 @@ function CameraTable({ cameras }: { cameras: readonly Camera[] }) {
                   {stateText(words, worst?.state)}
                   {worst?.state.sentence && ` · ${words.of(worst.state.sentence)}`}
                 </td>
-                <td>{main?.codec ?? "—"}</td>
+                <td>{CODECS[main?.codec ?? ""] ?? main?.codec ?? "—"}</td>
                 <td data-figure>{main?.width ? `${main.width}×${main.height} · ${Math.round(main.fps ?? 0)}` : "—"}</td>
                 <td data-figure>{main?.kbit_s ? `${(main.kbit_s / 1000).toFixed(1)} Mb/s` : "—"}</td>
                 <td data-figure>{main?.last_unit_us ? span((nowUs - main.last_unit_us) / 1000) : "—"}</td>
@@ -171,16 +169,7 @@ const VOLUME_KEYS: Record<string, Key> = {
   failed: "volume_failed",
 };
 
-/** The first of some figures that a volume has: the node may count in bytes or in segments. */
-const figure = (volume: Volume, ...names: string[]): number | undefined => {
-  const found = names.map((name) => volume[name]).find((value) => typeof value === "number");
-  return typeof found === "number" ? found : undefined;
-};
-
-const bytes = (value: number | undefined) => {
-  if (value === undefined) return "—";
-  return value >= 1e12 ? `${(value / 1e12).toFixed(2)} TB` : `${(value / 1e9).toFixed(1)} GB`;
-};
+const bytes = (value: number) => (value >= 1e12 ? `${(value / 1e12).toFixed(2)} TB` : `${(value / 1e9).toFixed(1)} GB`);
 
 function Volumes({ volumes }: { volumes: readonly Volume[] }) {
   const words = useWords();
@@ -199,7 +188,6 @@ function Volumes({ volumes }: { volumes: readonly Volume[] }) {
         </thead>
         <tbody>
           {volumes.map((volume) => {
-            const commitMs = figure(volume, "commit_ms_p99");
             const key = VOLUME_KEYS[volume.state];
             return (
               <tr key={volume.name}>
@@ -210,9 +198,9 @@ function Volumes({ volumes }: { volumes: readonly Volume[] }) {
                   {volume.state === "ok" ? "" : "⊘ "}
                   {key ? words(key) : volume.state}
                 </td>
-                <td data-figure>{bytes(figure(volume, "free_bytes"))}</td>
-                <td data-figure>{bytes(figure(volume, "total_bytes", "capacity_bytes"))}</td>
-                <td data-figure>{commitMs === undefined ? "—" : `${commitMs.toFixed(0)} ms`}</td>
+                <td data-figure>{bytes(volume.free_bytes)}</td>
+                <td data-figure>{bytes(volume.total_bytes)}</td>
+                <td data-figure>{volume.commit_ms_p99.toFixed(0)} ms</td>
                 <td className={styles.wrap}>
                   {volume.sentence && words.of(volume.sentence)} {volume.remedy && words.of(volume.remedy)}
                 </td>

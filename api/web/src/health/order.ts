@@ -51,6 +51,6 @@ export function byException(cameras: readonly Camera[], filter: string): Camera[
   const fits = (camera: Camera) =>
     wanted === "" ||
     String(camera.id) === wanted ||
-    [camera.name, camera.initials ?? "", ...camera.place].some((text) => text.toLowerCase().includes(wanted));
+    [camera.name, camera.initials, ...camera.place].some((text) => text.toLowerCase().includes(wanted));
   return cameras.filter(fits).sort((a, b) => badnessOf(b) - badnessOf(a) || a.id - b.id);
 }

@@ -11,3 +11,18 @@ test("both languages fill the same places", () => {
 test("a value that is missing leaves its place visible", () => {
   expect(fill("{a} of {b}", { a: 0 })).toBe("0 of {b}");
 });
+
+test("every word is used: the page carries no dead text", () => {
+  const sources = import.meta.glob(["../**/*.ts", "../**/*.tsx", "!../i18n/**"], {
+    query: "?raw",
+    import: "default",
+    eager: true,
+  });
+  const code = Object.values(sources).join("\n");
+  // Families that are looked up by a word of the node, such as `purpose_${category}`.
+  const families = ["tier_", "purpose_", "severity_", "action_"].filter((family) => code.includes(`\`${family}\${`));
+  const unused = Object.keys(zh).filter(
+    (key) => !code.includes(`"${key}"`) && !families.some((family) => key.startsWith(family)),
+  );
+  expect(unused).toEqual([]);
+});

@@ -27,7 +27,7 @@ export type SlotReport = {
   tier: LiveTier;
   /** The last picture drawn; absent before the first. Clock: `performance.timeOrigin + performance.now()`. */
   presented?: { atMs: number; utcUs: number };
-  /** Pictures drawn in the last second. */
+  /** Pictures drawn a second, over the last two. */
   fps: number;
   width: number;
   height: number;

@@ -22,6 +22,7 @@ type Slot = {
 };
 
 const REPORT_EVERY_MS = 250;
+const FPS_OVER_MS = 2000;
 const RATE_OVER_REPORTS = 8;
 /** A credit every so many units lets the server see a slow page without a message per picture. */
 const CREDIT_EVERY = 8;
@@ -214,13 +215,13 @@ function report(): void {
   const atMs = now();
   const reports: SlotReport[] = [];
   for (const [name, slot] of slots) {
-    slot.drawn = slot.drawn.filter((drawn) => atMs - drawn < 1000);
+    slot.drawn = slot.drawn.filter((drawn) => atMs - drawn < FPS_OVER_MS);
     const { want, width, height, presented, trouble } = slot;
     reports.push({
       slot: name,
       camera: want.camera,
       tier: want.tier,
-      fps: slot.drawn.length,
+      fps: Math.round((slot.drawn.length * 1000) / FPS_OVER_MS),
       width,
       height,
       ...(presented && { presented }),

@@ -124,8 +124,7 @@ function Ask({
   );
 }
 
-const finished = (job: ExportJob) =>
-  job.state === undefined || !["queued", "running", "preparing", "pending"].includes(job.state);
+const over = (job: ExportJob) => job.state === "done" || job.state === "failed";
 
 function Progress({ first }: { first: ExportJob }) {
   const words = useWords();
@@ -133,26 +132,31 @@ function Progress({ first }: { first: ExportJob }) {
     queryKey: ["export", first.id],
     queryFn: ({ signal }) => api.exportJob(first.id, signal),
     initialData: first,
-    refetchInterval: (query) => (query.state.data && finished(query.state.data) ? false : 700),
-    enabled: !finished(first),
+    refetchInterval: (query) => (query.state.data && over(query.state.data) ? false : 700),
   });
-  const base = `/api/v1/exports/${encodeURIComponent(job.id)}`;
+  if (job.state === "failed") {
+    return job.refusal ? <NoticeBox notice={{ status: 0, ...job.refusal }} /> : <p role="alert">{words("export_failed")}</p>;
+  }
+  if (job.state !== "done") {
+    return (
+      <div className={controls.form} role="status">
+        <span>{words("export_busy")}</span>
+        <progress className={styles.progress} aria-label={words("export_busy")} value={job.progress} />
+      </div>
+    );
+  }
   return (
     <div className={controls.form} role="status">
-      {finished(job) ? (
-        <strong>{words("export_ready")}</strong>
-      ) : (
-        <progress aria-label={words("export_busy")} value={job.progress} />
-      )}
+      <strong>✓ {words("export_ready")}</strong>
       <ul className={styles.files}>
         {job.files.map((file) => (
           <li key={file.camera}>
-            <File file={file} href={file.uri ?? `${base}/${file.camera}.mp4`} ready={finished(job)} />
+            <File file={file} />
           </li>
         ))}
-        {finished(job) && (
+        {job.manifest && (
           <li>
-            <a href={`${base}/manifest.json`} download>
+            <a href={job.manifest} download>
               {words("export_manifest")}
             </a>
           </li>
@@ -162,17 +166,16 @@ function Progress({ first }: { first: ExportJob }) {
   );
 }
 
-function File({ file, href, ready }: { file: ExportFile; href: string; ready: boolean }) {
+function File({ file }: { file: ExportFile }) {
   const words = useWords();
   const label = words("export_file", { number: file.camera });
-  if (!ready) return <span className={styles.dim}>{label}</span>;
   if (file.bytes === 0) return `${label} · ${words("export_missing_part")}`;
   return (
     <>
-      <a href={href} download={`camera-${file.camera}.mp4`}>
+      <a href={file.uri} download={file.name}>
         {label}
       </a>
-      {file.bytes !== undefined && <span className={styles.dim}> {(file.bytes / 1e6).toFixed(1)} MB</span>}
+      <span className={styles.dim}> {(file.bytes / 1e6).toFixed(1)} MB</span>
     </>
   );
 }

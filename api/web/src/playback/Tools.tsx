@@ -101,6 +101,11 @@ function TypedTime({ onSeek }: { onSeek(us: UtcMicros): void }) {
         invalid={wrong}
         autoComplete="off"
       />
+      {wrong && (
+        <span className={styles.wrong} role="alert">
+          {words("playback_time_wrong")}
+        </span>
+      )}
     </Form>
   );
 }

@@ -203,6 +203,7 @@ function CameraWall({ cameras, person }: { cameras: Camera[]; person: string }) 
 
   return (
     <div className={styles.page}>
+      <h1 className="unseen">{words("wall_label")}</h1>
       <div className={styles.tools} role="toolbar" aria-label={words("wall_layout")}>
         <Choice
           label={words("wall_layout")}

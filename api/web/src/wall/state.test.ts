@@ -10,6 +10,7 @@ const camera = (word: string): Camera => ({
   id: 7,
   name: "南门岗亭",
   place: [],
+  initials: "",
   enabled: true,
   retention: "standard",
   streams: [{ kind: "sub", state: { word, since_us: 5 } }],
@@ -31,7 +32,7 @@ test.each([
   ["playing", 60, "stale"],
   ["backing off", 1, "key"],
   ["backing off", 5, "offline"],
-  ["failed", 60, "offline"],
+  ["backing_off", 60, "offline"],
   ["paused", 60, "paused"],
 ])("camera %s, picture %d s old: %s", (word, age, is) => {
   expect(tileState(camera(word), report(age), link, nowMs, nodeUs).is).toBe(is);

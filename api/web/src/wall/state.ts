@@ -20,7 +20,7 @@ export type TileState =
 export const stateWord = (state: StreamState | undefined): string => (state?.word ?? "unknown").replaceAll(/[\s-]/g, "_");
 
 /** States in which the camera sends nothing. */
-const OFFLINE = new Set(["backing_off", "failed", "connecting"]);
+const OFFLINE = new Set(["backing_off", "connecting"]);
 
 /** The stream that key-frame tiles show: the sub-stream, or the main one of a camera that has no other. */
 export function wallStream(camera: Camera): Camera["streams"][number] | undefined {
