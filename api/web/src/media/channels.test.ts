@@ -40,3 +40,21 @@ test("after a lost connection the same wishes are asked again", () => {
   expect(channels.want([want("a", 1, "main")])).toEqual([]);
   expect(channels.opened()).toEqual([{ op: "sub", ch: 1, camera: 1, tier: "main" }]);
 });
+
+test("a channel that the node ended is asked for again, once, on a fresh channel", () => {
+  const channels = new Channels();
+  channels.opened();
+  channels.want([want("a", 1), want("b", 2)]);
+  channels.ended(1);
+  expect(channels.want([want("a", 1), want("b", 2)])).toEqual([]);
+  expect(channels.again()).toEqual([{ op: "sub", ch: 3, camera: 1, tier: "key" }]);
+  expect(channels.again()).toEqual([]);
+});
+
+test("what was ended and is no longer wanted is not even unsubscribed", () => {
+  const channels = new Channels();
+  channels.opened();
+  channels.want([want("a", 1)]);
+  channels.ended(1);
+  expect(channels.want([])).toEqual([]);
+});

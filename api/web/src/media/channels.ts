@@ -10,7 +10,8 @@ export type Control =
   | { op: "unsub"; ch: number }
   | { op: "credit"; ch: number; seq: number };
 
-export type Channel = { ch: number; slot: string; camera: number; tier: LiveTier };
+/** `over`: the node ended it, and asking again makes sense or does not. */
+export type Channel = { ch: number; slot: string; camera: number; tier: LiveTier; over?: "again" | "final" };
 
 const LAST_CHANNEL = 0xffff;
 
@@ -46,6 +47,18 @@ export class Channels {
     return this.#open ? this.#reconcile() : [];
   }
 
+  /** The node ended or refused a channel. It is asked for again when `again` is called, unless that is final. */
+  ended(ch: number, final = false): void {
+    const channel = this.#byChannel.get(ch);
+    if (channel) this.#byChannel.set(ch, { ...channel, over: final ? "final" : "again" });
+  }
+
+  /** Asks again for everything that ended and is still wanted. */
+  again(): Control[] {
+    for (const { ch, over } of [...this.#byChannel.values()]) if (over === "again") this.#byChannel.delete(ch);
+    return this.#open ? this.#reconcile() : [];
+  }
+
   /** True when channel numbers have run out on this connection: the shell then reconnects. */
   exhausted(): boolean {
     return this.#next > LAST_CHANNEL;
@@ -60,7 +73,7 @@ export class Channels {
         wanted.delete(channel.slot);
       } else {
         this.#byChannel.delete(channel.ch);
-        controls.push({ op: "unsub", ch: channel.ch });
+        if (!channel.over) controls.push({ op: "unsub", ch: channel.ch });
       }
     }
     for (const { slot, camera, tier } of wanted.values()) {

@@ -22,6 +22,9 @@ type Slot = {
 };
 
 const REPORT_EVERY_MS = 250;
+/** Refusals that may not be final. Asking again for what is not allowed would only fill the register. */
+const PASSING = new Set(["not_found", "busy", "failed"]);
+const ASK_AGAIN_MS = 3000;
 const FPS_OVER_MS = 2000;
 const RATE_OVER_REPORTS = 8;
 /** A credit every so many units lets the server see a slow page without a message per picture. */
@@ -42,6 +45,7 @@ let closed = false;
 let attempt = 0;
 /** Bytes of the last two seconds, one number a report: key units come in bursts, and a rate that jumps cannot be read. */
 const received = [0];
+let again: ReturnType<typeof setTimeout> | undefined;
 let reconnect: ReturnType<typeof setTimeout> | undefined;
 
 addEventListener("message", ({ data }: MessageEvent<ToWorker>) => {
@@ -206,9 +210,27 @@ function hear(text: string): void {
   if (!slot) return;
   if (message.op === "error") {
     slot.trouble = { why: "refused", code: message.code ?? "", state: message.state ?? { zh: "", en: "" } };
+    if (PASSING.has(slot.trouble.code)) askAgain(channel);
+    else channels.ended(channel.ch, true);
+  } else if (message.op === "state" && message.word === "playing") {
+    slot.trouble = undefined;
   } else if (message.op === "state" && message.word) {
-    slot.trouble = message.word === "playing" ? undefined : { why: "ended", word: message.word };
+    slot.trouble = { why: "ended", word: message.word };
+    askAgain(channel);
   }
+}
+
+/** A camera that is not there yet, or was changed: asked for again for ever, a little apart from all the others. */
+function askAgain(channel: Channel): void {
+  channels.ended(channel.ch);
+  slots.get(channel.slot)?.source?.gap();
+  again ??= setTimeout(
+    () => {
+      again = undefined;
+      send(channels.again());
+    },
+    ASK_AGAIN_MS * (0.5 + Math.random()),
+  );
 }
 
 function report(): void {
@@ -238,6 +260,7 @@ function report(): void {
 function close(): void {
   closed = true;
   clearTimeout(reconnect);
+  clearTimeout(again);
   for (const slot of slots.values()) slot.source?.close();
   slots.clear();
   painter?.layout([], 1, 1);
