@@ -131,7 +131,11 @@ export const api = {
     json<Fragments>("GET", `/fragments/${camera}/${stream}${query({ from_us, to_us })}`, undefined, signal),
   /** Bytes of an init segment or a fragment, by the address the node gave. */
   async bytes(uri: string, signal?: AbortSignal): Promise<ArrayBuffer> {
-    const response = await fetch(uri, { credentials: "same-origin", ...(signal && { signal }) });
+    const patience = AbortSignal.timeout(PATIENCE_MS);
+    const response = await fetch(uri, {
+      credentials: "same-origin",
+      signal: signal ? AbortSignal.any([signal, patience]) : patience,
+    });
     if (!response.ok) throw new Refused(await noticeOf(response));
     return response.arrayBuffer();
   },

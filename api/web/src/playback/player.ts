@@ -20,6 +20,7 @@ const LEAD_US = 6 * 3600e6;
 const REACH_US = 4 * LEAD_US;
 /** Near the live edge the list is asked again this often. */
 const LIST_AGAIN_MS = 1000;
+const JUMP_US = 5e6;
 /** Clock jitter between fragments of one run: smaller steps are the run's own time, larger ones are real. */
 const SAME_RUN_S = 0.15;
 /** A picture that is far off is moved at most this often: moving costs a decode from the key unit. */
@@ -41,6 +42,7 @@ export class FootagePlayer {
   #closed = new AbortController();
   #pumping = false;
   #listedMs = Number.NEGATIVE_INFINITY;
+  #listedUs = Number.NEGATIVE_INFINITY;
   #movedMs = Number.NEGATIVE_INFINITY;
   #failures = 0;
   #retryMs = 0;
@@ -172,8 +174,11 @@ export class FootagePlayer {
   async #askList(us: UtcMicros): Promise<boolean> {
     const end = Math.min(us + this.#aheadUs, nodeNowUs());
     if (this.#list.covers(us - LONGEST_GOP_US, end)) return false;
-    if (performance.now() - this.#listedMs < LIST_AGAIN_MS && this.#list.covers(us - LONGEST_GOP_US, us)) return false;
+    // Where nothing is durable yet the answer stays open: ask now and then, at once only after a jump.
+    const jumped = Math.abs(us - this.#listedUs) > JUMP_US;
+    if (!jumped && performance.now() - this.#listedMs < LIST_AGAIN_MS) return false;
     this.#listedMs = performance.now();
+    this.#listedUs = us;
     const fromUs = Math.floor(us - LONGEST_GOP_US);
     const toUs = Math.floor(us + LIST_US);
     const { fragments } = await api.fragments(this.camera, this.stream, fromUs, toUs, this.#closed.signal);
