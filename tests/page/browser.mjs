@@ -33,6 +33,7 @@ export async function openBrowser() {
     acceptDownloads: true,
   });
   const page = context.pages()[0] ?? (await context.newPage());
+  page.setDefaultTimeout(20_000);
   const complaints = [];
   page.on("pageerror", (error) => complaints.push(error.message));
   page.on("console", (message) => {

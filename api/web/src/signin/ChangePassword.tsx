@@ -4,6 +4,7 @@ import { useWords } from "../i18n";
 import { useSessionActs } from "../session";
 import { Button, Field, NoticeBox } from "../ui/controls";
 import { Frame } from "./Frame";
+import { purposeAtSignIn, rememberPurpose } from "./purpose";
 
 /** The node decides what a good password is; this only says the shortest rule early. */
 const SHORTEST = 12;
@@ -22,8 +23,15 @@ export function ChangePassword() {
   const submit = async () => {
     if (short || again !== fresh) return;
     const done = await api.changePassword(old, fresh);
-    if (done.state === "failed") setNotice(done.notice);
-    else await refresh();
+    if (done.state === "failed") {
+      setNotice(done.notice);
+      return;
+    }
+    // Said once is enough: if the node has forgotten it, the next form asks.
+    const purpose = purposeAtSignIn();
+    if (purpose) await api.declarePurpose(purpose);
+    rememberPurpose(undefined);
+    await refresh();
   };
 
   return (

@@ -5,6 +5,7 @@ import { useSessionActs } from "../session";
 import { Button, Field, NoticeBox } from "../ui/controls";
 import { Frame } from "./Frame";
 import { PurposeFields, usePurpose } from "./PurposeFields";
+import { rememberPurpose } from "./purpose";
 
 /** Name, password and the purpose of this shift, in one step. */
 export function SignIn() {
@@ -21,7 +22,10 @@ export function SignIn() {
     setBusy(true);
     const done = await api.signIn(name.trim(), password, purpose);
     if (done.state === "failed") setNotice(done.notice);
-    else await refresh();
+    else {
+      rememberPurpose(purpose);
+      await refresh();
+    }
     setBusy(false);
   };
 

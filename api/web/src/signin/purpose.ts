@@ -1,6 +1,6 @@
 /** Purposes as the register knows them, and the words a shift usually declares. */
 import type { Key } from "../i18n";
-import type { PurposeCategory } from "../wire";
+import type { Purpose, PurposeCategory } from "../wire";
 
 export const CATEGORIES: readonly PurposeCategory[] = ["duty", "incident", "request", "maintenance", "training"];
 
@@ -11,3 +11,10 @@ export function shiftKey(hour: number): Key {
   if (hour < 8) return "shift_night";
   return hour < 16 ? "shift_morning" : "shift_evening";
 }
+
+/** The purpose given with the sign-in that is still under way: a one-time password's change ends its login's own. */
+let atSignIn: Purpose | undefined;
+export const rememberPurpose = (purpose: Purpose | undefined): void => {
+  atSignIn = purpose;
+};
+export const purposeAtSignIn = (): Purpose | undefined => atSignIn;
