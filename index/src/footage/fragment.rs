@@ -6,7 +6,7 @@ use super::{
 };
 use crate::model::{AccessUnit, ClockReading, MediaTicks, TrackKind, Tracks, UtcMicros, Window};
 use bytes::{Bytes, BytesMut};
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 /// Whole access units of one stream, about a second of them, as stored: checked, and whole.
 #[derive(Clone)]
@@ -32,7 +32,7 @@ impl Fragment {
         let lead = parsed.samples.first()?;
         let anchor = anchor(record, base, lead);
         let end = parsed.samples.iter().map(|sample| sample.offset + sample.size).max()?;
-        let window = Window::new(record.utc, record.utc + Duration::from_micros(u64::from(record.duration_us)));
+        let window = record.window();
         (end <= payload.len()).then_some(Self { payload, parsed, tracks, anchor, window, clock: record.clock, hash: record.hash })
     }
 

@@ -101,15 +101,27 @@ impl Keeper {
             self.trim();
             let grew = self.grow(BATCH);
             let changes = self.volume.changes.load(Ordering::Relaxed);
-            if saved_changes == u64::MAX || (changes != saved_changes && saved.elapsed() >= CHECKPOINT) {
-                (saved, saved_changes) = (Instant::now(), changes);
-                self.save();
+            if saved_changes == u64::MAX || saved.elapsed() >= CHECKPOINT {
+                saved = Instant::now();
+                if changes != saved_changes {
+                    saved_changes = changes;
+                    self.save();
+                } else if self.volume.index == 0 {
+                    // A sign of life also where nothing is recorded: a restart's gap begins at the last one.
+                    self.shared.save_ledger();
+                }
             }
-            if swept.elapsed() >= RETENTION || self.volume.full.load(Ordering::Relaxed) {
+            let (low, starved) = self.shortage();
+            if swept.elapsed() >= RETENTION || (low && !grew) {
                 swept = Instant::now();
-                if self.sweep() > 0 {
+                let removed = self.sweep();
+                if removed > 0 {
                     self.save();
                 }
+                // Only what no growth and no removal can help is a full volume.
+                self.volume.full.store(starved && !grew && removed == 0, Ordering::Relaxed);
+            } else if !starved {
+                self.volume.full.store(false, Ordering::Relaxed);
             }
             if !grew {
                 let pool = lock(&self.volume.pool);
@@ -215,10 +227,7 @@ impl Keeper {
                 let mut pool = lock(&self.volume.pool);
                 let wanted = Size::ALL.into_iter().find(|size| pool.is_low(*size, open));
                 let urgent = wanted.map(|size| pool.growth(Some(size), false)).filter(|growth| *growth != Growth::Enough);
-                let growth = urgent.unwrap_or_else(|| pool.growth(None, true));
-                let starved = Size::ALL.into_iter().any(|size| pool.free(size) == 0);
-                self.volume.full.store(starved && growth == Growth::Enough && made.is_empty(), Ordering::Relaxed);
-                growth
+                urgent.unwrap_or_else(|| pool.growth(None, true))
             };
             match growth {
                 Growth::Enough => break,
@@ -250,6 +259,14 @@ impl Keeper {
         }
         self.volume.changed();
         true
+    }
+
+    /// Whether free files run low, and whether a size has none.
+    fn shortage(&self) -> (bool, bool) {
+        let open = lock(&self.volume.stats).open;
+        let pool = lock(&self.volume.pool);
+        let any = |short: &dyn Fn(Size) -> bool| Size::ALL.into_iter().any(short);
+        (any(&|size| pool.is_low(size, open)), any(&|size| pool.free(size) == 0))
     }
 
     /// Removes segments past their term. Says how many.

@@ -101,6 +101,11 @@ impl Reader {
         if self.extent.touches(stream, window) { Ok(()) } else { Err(ReadError::NotPermitted { stream }) }
     }
 
+    /// Whether footage is that of the stream it was asked for as: a reference may come from outside.
+    fn is_of(found: Option<StreamId>, stream: StreamId) -> Result<(), ReadError> {
+        if found == Some(stream) { Ok(()) } else { Err(ReadError::NotPermitted { stream }) }
+    }
+
     /// The fragments of `stream` that overlap `window` and the permit, by time. Empty where nothing is recorded, or permitted. A
     /// segment that cannot be read is left out and logged: what it held shows as missing, not what lies around it.
     #[must_use]
@@ -145,7 +150,9 @@ impl Reader {
     /// As [`Reader::fetch`].
     pub fn tracks(&self, fragment: &FragmentRef) -> Result<Arc<Tracks>, ReadError> {
         self.may(fragment.stream, fragment.window)?;
-        Ok(Arc::clone(&self.head(fragment.segment.0)?.tracks))
+        let head = self.head(fragment.segment.0)?;
+        Self::is_of(head.header.stream, fragment.stream)?;
+        Ok(Arc::clone(&head.tracks))
     }
 
     /// Reads a fragment and checks every byte of it.
@@ -159,6 +166,9 @@ impl Reader {
         let head = self.head(key)?;
         let bytes = self.read(key, fragment.offset, RECORD_HEADER + fragment.length as usize)?;
         let record = self.record(key, fragment.offset, &bytes)?;
+        // What the reference claims was checked; what counts is what the record says of itself.
+        Self::is_of(StreamId::from_raw(record.stream), fragment.stream)?;
+        self.may(fragment.stream, record.window())?;
         let payload = Bytes::from(bytes).slice(RECORD_HEADER..);
         if record.payload_len != fragment.length || checksum(key.incarnation, &payload) != record.payload_crc {
             return Err(damaged(key, fragment.offset, "payload checksum"));
@@ -180,6 +190,8 @@ impl Reader {
         let moof_end = RECORD_HEADER + entry.moof_len as usize + 8;
         let bytes = self.read(key, entry.offset(), moof_end + entry.lead_len as usize)?;
         let record = self.record(key, entry.offset(), &bytes)?;
+        Self::is_of(StreamId::from_raw(record.stream), stream)?;
+        self.may(stream, record.window())?;
         let lead = &bytes[moof_end..];
         if record.lead_len != entry.lead_len || checksum(key.incarnation, lead) != record.lead_crc {
             return Err(damaged(key, entry.offset(), "key unit checksum"));

@@ -2,6 +2,9 @@
 
 use crate::footage::format::BLOCK;
 
+/// The machine's large pages.
+const HUGE: usize = 2 << 20;
+
 /// A growing run of bytes whose first lies on a block's boundary. Kept and reused by its writer: it reaches the size of the largest
 /// write once and allocates no more.
 #[derive(Default)]
@@ -28,8 +31,16 @@ impl AlignedBuffer {
         if self.start + needed <= self.memory.len() {
             return;
         }
-        let mut memory = vec![0; needed.next_power_of_two() + BLOCK];
-        let start = memory.as_ptr().align_offset(BLOCK);
+        let (mut memory, start) = if needed < HUGE / 8 {
+            let memory = vec![0; needed.next_power_of_two() + BLOCK];
+            let start = memory.as_ptr().align_offset(BLOCK);
+            (memory, start)
+        } else {
+            let memory = vec![0; needed.next_power_of_two().max(HUGE) + HUGE];
+            let start = memory.as_ptr().align_offset(HUGE);
+            back_with_huge_pages(&memory[start..]);
+            (memory, start)
+        };
         memory[start..start + self.len].copy_from_slice(self.bytes());
         (self.memory, self.start) = (memory, start);
     }
@@ -63,6 +74,18 @@ impl AlignedBuffer {
         if self.memory.len() > limit {
             *self = Self::default();
         }
+    }
+}
+
+/// Asks for huge pages: a write of half a megabyte then is one piece to the device, not 128, which costs the kernel and the
+/// device's driver less. Only advice: refused, everything works as before.
+#[expect(unsafe_code, reason = "madvise takes a raw address")]
+fn back_with_huge_pages(memory: &[u8]) {
+    let len = memory.len() / HUGE * HUGE;
+    // SAFETY: the range lies inside a live allocation, and this advice changes neither its contents nor its protection.
+    let advised = unsafe { rustix::mm::madvise(memory.as_ptr().cast_mut().cast(), len, rustix::mm::Advice::LinuxHugepage) };
+    if let Err(error) = advised {
+        tracing::debug!(%error, "no huge pages for the write buffer");
     }
 }
 

@@ -1,7 +1,8 @@
 //! The header in front of each fragment, and the padding behind it.
 
 use super::{BLOCK, RECORD_HEADER, checksum_around, get, is_uuid_head, put, put_uuid_head};
-use crate::model::{ClockReading, MediaTicks, UtcMicros};
+use crate::model::{ClockReading, MediaTicks, UtcMicros, Window};
+use std::time::Duration;
 
 const MAGIC: u32 = u32::from_le_bytes(*b"HHR1");
 const MEDIA: u8 = 1;
@@ -58,6 +59,11 @@ impl RecordHeader {
     /// Bytes from this record to the next.
     pub(in crate::footage) fn total_len(&self) -> u64 {
         RECORD_HEADER as u64 + u64::from(self.payload_len) + u64::from(self.pad_len)
+    }
+
+    /// Its time.
+    pub(in crate::footage) fn window(&self) -> Window {
+        Window::new(self.utc, self.utc + Duration::from_micros(u64::from(self.duration_us)))
     }
 
     /// Writes the header, which must be followed by the payload. Fills in `chain` from the value before it.

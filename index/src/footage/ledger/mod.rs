@@ -134,7 +134,12 @@ impl Story {
         let marks = self.marks.partition_point(|mark| mark.at < horizon).saturating_sub(1);
         self.marks.drain(..marks);
         self.losses.retain(|loss| loss.window.to >= horizon);
-        self.removed.retain(|gone| gone.to >= horizon);
+        // Long after it all expired, where its gaps were matters to nobody; that it was there does.
+        let old = self.removed.partition_point(|gone| gone.to < horizon);
+        if let (2.., Some(first)) = (old, self.removed.first()) {
+            let whole = Window::new(first.from, self.removed[old - 1].to);
+            self.removed.splice(..old, [whole]);
+        }
     }
 }
 
@@ -277,10 +282,14 @@ impl State {
             "ledger.loss" => {
                 if let (Some(stream), Some(window), Some(cause)) = (stream(), window(), cause()) {
                     let units = body.get("units").and_then(Value::as_u64).unwrap_or(0) as u32;
-                    self.streams.entry(stream).or_default().lose(Loss { window, cause, units });
+                    let story = self.streams.entry(stream).or_default();
+                    let known = story.losses_in(window).any(|loss| loss.cause == cause && loss.window.covers(window));
+                    if !known {
+                        story.lose(Loss { window, cause, units });
+                    }
                 }
             }
-            "ledger.restart" => self.restarts.extend(window()),
+            "ledger.restart" => self.restarts.extend(window().filter(|window| !self.restarts.contains(window))),
             "ledger.expired" => {
                 if let (Some(stream), Some(windows)) = (stream(), body.get("windows_us").and_then(Value::as_array)) {
                     let story = self.streams.entry(stream).or_default();

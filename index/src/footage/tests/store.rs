@@ -143,3 +143,67 @@ fn every_index_can_be_thrown_away() {
     site.reopen();
     assert!(all(&site) == before, "the timeline differs");
 }
+
+#[test]
+fn a_forged_reference_gives_no_other_cameras_bytes() {
+    let site = Site::new();
+    let (mine, foreign) = (stream(1, StreamKind::Main), stream(2, StreamKind::Main));
+    site.store.append(second(mine, 0)).expect("room");
+    site.store.append(second(foreign, 0)).expect("room");
+    site.store.flush();
+    let real = site.reader(&[foreign]).fragments(foreign, window(0.0, 9.0))[0];
+    let forged = FragmentRef { stream: mine, ..real };
+    let reader = site.reader(&[mine]);
+    assert!(matches!(reader.fetch(&forged), Err(ReadError::NotPermitted { .. })));
+    assert!(matches!(reader.tracks(&forged), Err(ReadError::NotPermitted { .. })));
+}
+
+#[test]
+fn footage_past_its_term_is_removed_its_files_used_again_and_its_time_is_called_expired() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let journal = Journal::open(&dir.path().join("journal"), NodeId::from_bytes(NODE)).expect("a journal");
+    let setup = Setup { terms: RetentionTerms::default(), ..small(dir.path()) };
+    let store = Store::open(setup, Arc::clone(&journal)).expect("a store");
+    let gate = stream(1, StreamKind::Main);
+    // Four times what the volume holds, all of it past its term.
+    for n in 0..1200 {
+        wait("room in the queue", || {
+            store.flush();
+            store.health().volumes[0].queue_bytes == 0
+        });
+        store.append(draft(gate, n, 15_000, 1)).expect("room");
+    }
+    store.flush();
+    assert_eq!(store.health().fragments_lost, 0);
+    let tiles = store.coverage(gate, window(0.0, 1200.0), Duration::ZERO);
+    let (first, last) = (&tiles[0], &tiles[tiles.len() - 1]);
+    assert!(matches!(first.state, IntervalState::Gap { cause: GapCause::Expired, .. }), "{first:?}");
+    assert_eq!(last.state, IntervalState::Recorded);
+    assert_eq!(tiles.len(), 2);
+}
+
+#[test]
+fn footage_within_its_term_is_never_removed_and_what_finds_no_room_is_accounted_for() {
+    let site = Site::new();
+    let gate = stream(1, StreamKind::Main);
+    for n in 0..500 {
+        wait("room in the queue", || {
+            site.store.flush();
+            site.store.health().volumes[0].queue_bytes == 0
+        });
+        site.store.append(draft(gate, n, 15_000, 1)).expect("room");
+    }
+    site.store.flush();
+    let health = site.store.health();
+    assert!(health.volumes[0].full && health.fragments_lost > 0);
+    let reader = site.reader(&[gate]);
+    let kept = reader.fragments(gate, window(0.0, 1000.0));
+    assert_eq!(kept.len() as u64 + health.fragments_lost, 500);
+    assert_eq!(kept[0].window.from, at(0.0), "the oldest is still there");
+    let tiles = site.store.coverage(gate, window(0.0, 499.0), Duration::ZERO);
+    assert!(tiles.iter().all(|tile| match &tile.state {
+        IntervalState::Recorded => true,
+        IntervalState::Gap { cause, .. } => *cause == GapCause::Disk,
+        IntervalState::Partial { .. } => false,
+    }));
+}
