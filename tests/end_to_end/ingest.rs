@@ -8,7 +8,7 @@ use index::{
     footage::{Interval, IntervalState},
     model::{AudioBasis, Credentials, Driver, GapCause, Secret, StreamKind, TrackKind, Transport, UtcMicros, VideoCodec, Window},
 };
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -298,4 +298,71 @@ async fn a_disk_that_cannot_keep_up_costs_units_by_rule_and_never_the_camera_a_p
     };
     assert!(tiles.iter().all(explained), "{tiles:#?}");
     assert!(tiles.iter().any(|tile| matches!(tile.state, IntervalState::Partial { units: 1.., .. })), "{tiles:#?}");
+}
+
+#[tokio::test]
+async fn whatever_goes_wrong_every_gap_has_its_cause_and_recording_returns() {
+    let faults = [Fault::Offline, Fault::HalfOpen, Fault::Garbage, Fault::Drop, Fault::SessionLimit(0), Fault::SlowStart(1_500)];
+    let (fleet, room, begun) = (fleet(|spec| spec.cameras = 7), Room::open(), UtcMicros::now());
+    let streams: Vec<_> = (1..=7).map(|number| room.add(&fleet, number, |_| {})).collect();
+    for stream in &streams {
+        room.records(*stream, SECOND).await;
+    }
+    for (number, fault) in (1..).zip(faults) {
+        let who = Who::Cameras(vec![number]);
+        fleet.begin(fault, &who);
+        if matches!(fault, Fault::SessionLimit(_) | Fault::SlowStart(_)) {
+            fleet.begin(Fault::Drop, &who);
+        }
+    }
+    for stream in &streams[..6] {
+        let disturbed = || room.heard(*stream).contains(&"camera.offline");
+        room.until(&format!("trouble with {stream}"), disturbed).await;
+    }
+    fleet.clear(&Who::All);
+    for stream in &streams {
+        room.records(*stream, 2 * SECOND).await;
+    }
+    room.finish().await;
+    for stream in &streams[..6] {
+        let causes = room.gaps(*stream, begun, Duration::ZERO);
+        assert!(!causes.is_empty() && !causes.contains(&GapCause::Unexplained), "{stream}: {causes:?}");
+    }
+    assert_whole(&room, &fleet, streams[6]);
+}
+
+/// The threads of this process that read sockets, and how often each went to sleep so far.
+fn lanes() -> BTreeMap<String, u64> {
+    let mut lanes = BTreeMap::new();
+    for task in std::fs::read_dir("/proc/self/task").expect("Linux").filter_map(Result::ok) {
+        let read = |file: &str| std::fs::read_to_string(task.path().join(file)).unwrap_or_default();
+        if read("comm").starts_with("ingest-") {
+            let status = read("status");
+            let count = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+            let count = count.and_then(|count| count.trim().parse().ok()).unwrap_or(0);
+            lanes.insert(task.file_name().to_string_lossy().into_owned(), count);
+        }
+    }
+    lanes
+}
+
+#[tokio::test]
+async fn one_wake_up_reads_many_cameras() {
+    let fleet = fleet(|spec| spec.cameras = 16);
+    // Other tests of this process have lanes of their own.
+    let others = lanes();
+    let room = Room::open();
+    let ours = || lanes().into_iter().filter(|(id, _)| !others.contains_key(id));
+    let mine: Vec<String> = ours().map(|(id, _)| id).collect();
+    let sleeps = || ours().filter(|(id, _)| mine.contains(id)).map(|(_, count)| count).sum::<u64>();
+    let streams: Vec<_> = (1..=16).map(|number| room.add(&fleet, number, |_| {})).collect();
+    for stream in &streams {
+        room.records(*stream, SECOND).await;
+    }
+    let (before, begun) = (sleeps(), std::time::Instant::now());
+    room.records(streams[0], 3 * SECOND).await;
+    let a_second = (sleeps() - before) as f64 / begun.elapsed().as_secs_f64();
+    // A nap of 20 ms, and at times the wait for sockets after it, on each of two lanes.
+    assert!(a_second < 2.0 * 2.0 * 50.0 * 1.2, "{a_second:.0} sleeps a second for 400 pictures");
+    room.finish().await;
 }
