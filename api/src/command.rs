@@ -10,9 +10,10 @@ use clap::{Args, Subcommand, ValueEnum};
 use index::{
     access::{Actor, Person, Role, Scope},
     accounts::{Account, Accounts, PasswordHash},
+    footage::tools::{self, Verdict},
     journal::Journal,
 };
-use std::path::PathBuf;
+use std::{io::Write, os::unix::fs::OpenOptionsExt, path::PathBuf};
 
 /// A subcommand.
 #[derive(Subcommand)]
@@ -21,6 +22,9 @@ pub enum Command {
     Room(ConfigFile),
     /// Checks a configuration and everything it refers to, and changes nothing.
     CheckConfig(ConfigFile),
+    /// Looks at the footage on a disk, with or without its node.
+    #[command(subcommand)]
+    Footage(FootageCommand),
     /// Looks after the journal of a stopped node.
     #[command(subcommand)]
     Journal(JournalCommand),
@@ -38,6 +42,33 @@ pub struct ConfigFile {
     /// The configuration file.
     #[arg(long, value_name = "FILE", conflicts_with = "file")]
     config: Option<PathBuf>,
+}
+
+/// See [`Command::Footage`].
+#[derive(Subcommand)]
+pub enum FootageCommand {
+    /// Lists what is stored: number, state, stream, from, to, fragments, bytes.
+    Ls(VolumeDir),
+    /// Reads every byte and compares it with what was written. Fails if anything is damaged.
+    Verify(VolumeDir),
+    /// Writes a playable MP4 of whatever is whole in a segment's file.
+    Extract {
+        /// The segment's file.
+        segment: PathBuf,
+        /// The MP4 to write; it must not exist yet.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Forgets a stopped volume's checkpoint, so that the next start reads every file, and lists what it will find.
+    Rebuild(VolumeDir),
+}
+
+/// Which volume.
+#[derive(Args)]
+pub struct VolumeDir {
+    /// The volume's directory, as configured.
+    #[arg(long, value_name = "DIR")]
+    volume: PathBuf,
 }
 
 /// See [`Command::Journal`].
@@ -116,12 +147,41 @@ impl Command {
                 runtime.block_on(room::run(file, config))
             }
             Self::CheckConfig(file) => check_config(file),
+            Self::Footage(footage) => footage.run(),
             Self::Journal(JournalCommand::Verify { state }) => verify_journal(&state),
             Self::Person(PersonCommand::Add { name, config, roles, display, one_time: _ }) => {
                 let config = Config::load(&config)?;
                 add_person(&config, name, roles, display)
             }
         }
+    }
+}
+
+impl FootageCommand {
+    fn run(self) -> anyhow::Result<()> {
+        let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+        match self {
+            Self::Ls(VolumeDir { volume }) => tools::ls(&volume, &mut out)?,
+            Self::Rebuild(VolumeDir { volume }) => tools::rebuild(&volume, &mut out)?,
+            Self::Verify(VolumeDir { volume }) => {
+                let Verdict { segments, fragments, bytes, damaged } = tools::verify(&volume, &mut out)?;
+                writeln!(out, "{segments} segments, {fragments} fragments, {bytes} bytes, {damaged} damaged")?;
+                if damaged > 0 {
+                    out.flush()?;
+                    bail!("{damaged} fragments or files in {} are not what was written: check the disk", volume.display());
+                }
+            }
+            Self::Extract { segment, out: path } => {
+                let options = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+                let file = options.with_context(|| format!("write {}: name a file that does not exist yet", path.display()))?;
+                let mut file = std::io::BufWriter::new(file);
+                let fragments = tools::extract(&segment, &mut file)?;
+                file.flush()?;
+                writeln!(out, "{}: {fragments} fragments", path.display())?;
+            }
+        }
+        out.flush()?;
+        Ok(())
     }
 }
 

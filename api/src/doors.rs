@@ -66,7 +66,6 @@ impl Doors {
     }
 
     /// The router, its OpenAPI document and the list of its routes.
-    #[must_use]
     pub fn finish(self) -> (axum::Router<Shared>, OpenApi, Vec<Entry>) {
         let (router, api) = self.router.split_for_parts();
         (router, api, self.entries)

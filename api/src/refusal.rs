@@ -26,9 +26,14 @@ pub fn words(zh: impl Into<Cow<'static, str>>, en: impl Into<Cow<'static, str>>)
     Words { zh: zh.into(), en: en.into() }
 }
 
-/// A refused request. The body of every answer of status 400 and above.
+/// A refused request. The body of every answer of status 400 and above. Boxed: most requests are not refused.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct Refusal {
+#[serde(transparent)]
+pub struct Refusal(Box<Said>);
+
+/// What a refusal says.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Said {
     #[serde(skip)]
     #[schema(ignore)]
     status: StatusCode,
@@ -49,27 +54,33 @@ pub struct Refusal {
 impl Refusal {
     /// A refusal with its sentences.
     pub fn new(status: StatusCode, code: &'static str, state: Words, remedy: Words) -> Self {
-        Self { status, code: Cow::Borrowed(code), state, remedy, field: None, retry_after_s: None }
+        Self(Box::new(Said { status, code: Cow::Borrowed(code), state, remedy, field: None, retry_after_s: None }))
     }
 
     /// Names the part of the request that is meant.
     #[must_use]
     pub fn on(mut self, field: impl Into<String>) -> Self {
-        self.field = Some(field.into());
+        self.0.field = Some(field.into());
         self
     }
 
     /// Says when to try again.
     #[must_use]
     pub fn after(mut self, seconds: u64) -> Self {
-        self.retry_after_s = Some(seconds);
+        self.0.retry_after_s = Some(seconds);
         self
     }
 
     /// The status it will be answered with.
     #[must_use]
     pub fn status(&self) -> StatusCode {
-        self.status
+        self.0.status
+    }
+
+    /// What it says.
+    #[must_use]
+    pub fn said(&self) -> &Said {
+        &self.0
     }
 
     /// 401: nobody is signed in.
@@ -167,8 +178,8 @@ impl Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let mut response = (self.status, Json(&self)).into_response();
-        if let Some(seconds) = self.retry_after_s {
+        let mut response = (self.0.status, Json(&self)).into_response();
+        if let Some(seconds) = self.0.retry_after_s {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
@@ -177,6 +188,6 @@ impl IntoResponse for Refusal {
 
 impl std::fmt::Display for Refusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {}", self.code, self.state.en)
+        write!(f, "{}: {}", self.0.code, self.0.state.en)
     }
 }

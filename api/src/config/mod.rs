@@ -238,7 +238,7 @@ fn check_volumes(file: &File, file_path: &dyn Fn(&Path) -> PathBuf) -> Result<Ve
         if entry.name.trim().is_empty() || volumes.iter().any(|v| v.name == entry.name || v.path == path) {
             return Err(problem(place, "its name is empty, or its name or path is another volume's", "Name each disk once"));
         }
-        if entry.capacity.bytes() < 4 * file.footage.segment_mib.max(file.footage.sub_segment_mib) << 20 {
+        if entry.capacity.bytes() < (4 * file.footage.segment_mib.max(file.footage.sub_segment_mib)) << 20 {
             return Err(problem(
                 place,
                 format!("capacity {} is less than four segments", entry.capacity),

@@ -286,7 +286,7 @@ pub(super) async fn remove(authority: Authority, Path(id): Path<String>) -> Resu
         .node()
         .blocking(move |node| node.catalogue.remove(&by, id).map(|()| node.apply_cameras()))
         .await?
-        .map_err(refused)?;
+        .map_err(|error| refused(&error))?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -296,17 +296,17 @@ async fn put(authority: &Authority, camera: Camera, password: Password) -> Resul
     authority.grant(Action::ChangeCameras, &[&camera], None).map(drop)?;
     let by = actor(authority.person()?, authority.from());
     let done = authority.node().blocking(move |node| node.catalogue.upsert(&by, camera, password).map(|()| node.apply_cameras()));
-    done.await?.map_err(refused)
+    done.await?.map_err(|error| refused(&error))
 }
 
-fn refused(error: CamerasError) -> Refusal {
-    let (status, zh) = match &error {
+fn refused(error: &CamerasError) -> Refusal {
+    let (status, zh) = match error {
         CamerasError::Unknown(_) => return Refusal::not_found("该摄像机", "camera"),
         CamerasError::Configured(_) | CamerasError::Twice(_) => (StatusCode::CONFLICT, "该摄像机由配置文件管理，未作任何更改"),
         CamerasError::TooMany => (StatusCode::CONFLICT, "摄像机数量已达上限，未作任何更改"),
         CamerasError::PasswordForNewHost(_) => (StatusCode::BAD_REQUEST, "地址已换主机，需重新填写摄像机密码"),
         CamerasError::Camera(..) => (StatusCode::BAD_REQUEST, "摄像机设置不正确，未作任何更改"),
-        _ => return Refusal::failed("change cameras", &error),
+        _ => return Refusal::failed("change cameras", error),
     };
     Refusal::new(status, "camera_refused", words(zh, error.to_string()), words("请更正后重试", "Correct it and try again"))
 }

@@ -140,7 +140,7 @@ impl Layout {
         reader: Arc<Reader>,
         permit: Arc<Permit>,
     ) -> impl futures::Stream<Item = Result<Bytes, std::io::Error>> + Send + 'static {
-        let head = clip(self.init.clone(), 0, &range);
+        let head = clip(&self.init, 0, &range);
         let first = self.offsets.partition_point(|offset| *offset <= range.start).saturating_sub(1);
         let last = self.offsets.partition_point(|offset| *offset < range.end).min(self.parts.len());
         let layout = Arc::new(self);
@@ -152,7 +152,7 @@ impl Layout {
                 let read = move || reader.fetch(&part).map(|fragment| fragment.retimed(at, n as u32 + 1));
                 let bytes = node.reads.run(read).await.map_err(|refusal| std::io::Error::other(refusal.to_string()))?;
                 let bytes = bytes.map_err(|error| std::io::Error::other(unreadable(&error).to_string()))?;
-                let bytes = clip(bytes, layout.offsets[n], &range);
+                let bytes = clip(&bytes, layout.offsets[n], &range);
                 node.figures.media_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
                 Ok(bytes)
             }
@@ -167,7 +167,7 @@ impl Layout {
 }
 
 /// What of `bytes`, which begin at `offset` of the file, lies in `range`.
-fn clip(bytes: Bytes, offset: u64, range: &Range<u64>) -> Bytes {
+fn clip(bytes: &Bytes, offset: u64, range: &Range<u64>) -> Bytes {
     let length = bytes.len() as u64;
     let from = range.start.saturating_sub(offset).min(length);
     let to = range.end.saturating_sub(offset).min(length);
@@ -207,10 +207,10 @@ mod tests {
     #[test]
     fn a_range_takes_of_each_part_what_lies_in_it() {
         let part = Bytes::from_static(b"0123456789");
-        assert_eq!(clip(part.clone(), 0, &(3..5)), "34");
-        assert_eq!(clip(part.clone(), 100, &(105..200)), "56789");
-        assert_eq!(clip(part.clone(), 100, &(0..200)), "0123456789");
-        assert!(clip(part.clone(), 100, &(0..100)).is_empty());
-        assert!(clip(part, 100, &(110..200)).is_empty());
+        assert_eq!(clip(&part, 0, &(3..5)), "34");
+        assert_eq!(clip(&part, 100, &(105..200)), "56789");
+        assert_eq!(clip(&part, 100, &(0..200)), "0123456789");
+        assert!(clip(&part, 100, &(0..100)).is_empty());
+        assert!(clip(&part, 100, &(110..200)).is_empty());
     }
 }

@@ -82,7 +82,7 @@ pub(super) async fn key_units(authority: Authority, body: axum::body::Bytes) -> 
             want.at_us.iter().map(|at| Ask { stream: StreamId::new(camera.id, kind), at: UtcMicros::from_micros(*at) }).collect(),
         );
     }
-    let asks = interleave(lists);
+    let asks = interleave(&lists);
     let permit = admit(&authority, &asks).await?;
     let node = authority.node().clone();
     let reader = Arc::new(node.store.read(&permit).map_err(|error| crate::recorded::unreadable(&error))?);
@@ -106,7 +106,7 @@ pub(super) async fn key_units(authority: Authority, body: axum::body::Bytes) -> 
 }
 
 /// The first of each list, then the second of each, and so on.
-fn interleave(lists: Vec<Vec<Ask>>) -> Vec<Ask> {
+fn interleave(lists: &[Vec<Ask>]) -> Vec<Ask> {
     let longest = lists.iter().map(Vec::len).max().unwrap_or(0);
     (0..longest).flat_map(|n| lists.iter().filter_map(move |list| list.get(n).copied())).collect()
 }
@@ -187,7 +187,7 @@ mod tests {
             stream: StreamId::new(CameraId::new(camera).expect("a number"), StreamKind::Sub),
             at: UtcMicros::from_micros(at),
         };
-        let order = interleave(vec![vec![ask(1, 10), ask(1, 11)], vec![ask(2, 20)]]);
+        let order = interleave(&[vec![ask(1, 10), ask(1, 11)], vec![ask(2, 20)]]);
         assert_eq!(order.iter().map(|a| a.at.as_micros()).collect::<Vec<_>>(), [10, 20, 11]);
     }
 }

@@ -313,7 +313,8 @@ fn state(ch: u16, word: &str) -> Message {
 }
 
 async fn refuse(out: &mut Out, ch: u16, refusal: &Refusal) -> Result<(), End> {
-    let text = serde_json::json!({ "op": "error", "ch": ch, "code": refusal.code, "state": refusal.state });
+    let said = refusal.said();
+    let text = serde_json::json!({ "op": "error", "ch": ch, "code": said.code, "state": said.state });
     send(out, Message::Text(text.to_string().into())).await
 }
 

@@ -91,7 +91,7 @@ pub(super) async fn add(authority: Authority, body: Bytes) -> Result<(StatusCode
         staff_expires: None,
     };
     let by = actor(authority.person()?, authority.from());
-    node.blocking(move |node| node.accounts.add(&by, account)).await?.map_err(refused)?;
+    node.blocking(move |node| node.accounts.add(&by, account)).await?.map_err(|error| refused(&error))?;
     Ok((StatusCode::CREATED, Json(OneTime { name, one_time_password: password.expose().to_owned() })))
 }
 
@@ -110,7 +110,7 @@ pub(super) async fn change(authority: Authority, Path(name): Path<String>, body:
     };
     let rights = change.roles.is_some() || change.scopes.is_some() || change.disabled.is_some();
     let (by, target) = (actor(authority.person()?, authority.from()), name.clone());
-    authority.node().blocking(move |node| node.accounts.change(&by, &target, change)).await?.map_err(refused)?;
+    authority.node().blocking(move |node| node.accounts.change(&by, &target, change)).await?.map_err(|error| refused(&error))?;
     if rights {
         authority.node().logins.end_person(&name, None);
     }
@@ -126,18 +126,18 @@ pub(super) async fn new_password(authority: Authority, Path(name): Path<String>)
     let hash = node.passwords.hash(password.clone()).await.map_err(|error| Refusal::failed("hash a password", &error))?;
     let (by, target) = (actor(authority.person()?, authority.from()), name.clone());
     let set = node.blocking(move |node| node.accounts.set_password(&by, &target, PasswordHash::new(hash), true)).await?;
-    set.map_err(refused)?;
+    set.map_err(|error| refused(&error))?;
     node.logins.end_person(&name, None);
     Ok(Json(OneTime { name, one_time_password: password.expose().to_owned() }))
 }
 
-fn refused(error: AccountsError) -> Refusal {
-    let status = match &error {
+fn refused(error: &AccountsError) -> Refusal {
+    let status = match error {
         AccountsError::Unknown => return Refusal::not_found("该账户", "account"),
         AccountsError::Exists => StatusCode::CONFLICT,
         AccountsError::OwnRights | AccountsError::LastAdmin => StatusCode::FORBIDDEN,
         AccountsError::Account(_) => StatusCode::BAD_REQUEST,
-        _ => return Refusal::failed("change people", &error),
+        _ => return Refusal::failed("change people", error),
     };
     Refusal::new(
         status,
