@@ -13,7 +13,7 @@ capacity = "10 GiB"
 
 fn refusal(extra: &str) -> String {
     let text = format!("{SMALLEST}{extra}");
-    let refused = Config::parse(&text, Path::new("/etc/haohe")).err().expect("must be refused");
+    let refused = Config::parse(&text, Path::new("/etc/haohe")).expect_err("must be refused");
     format!("{}: {}. {}", refused.place, refused.what, refused.remedy)
 }
 
