@@ -15,6 +15,9 @@ use index::{
 };
 use std::{io::Write, os::unix::fs::OpenOptionsExt, path::PathBuf};
 
+/// How long reads that are under way when the node has stopped may take.
+const LAST_READS: std::time::Duration = std::time::Duration::from_secs(1);
+
 /// A subcommand.
 #[derive(Subcommand)]
 pub enum Command {
@@ -144,7 +147,10 @@ impl Command {
                 let (file, config) = file.load()?;
                 begin_log(&config)?;
                 let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-                runtime.block_on(room::run(file, config))
+                let ran = runtime.block_on(room::run(file, config));
+                // All that must be kept is on disk by now; a read that still waits for a disk is let go.
+                runtime.shutdown_timeout(LAST_READS);
+                ran
             }
             Self::CheckConfig(file) => check_config(file),
             Self::Footage(footage) => footage.run(),
@@ -175,8 +181,9 @@ impl FootageCommand {
                 let options = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
                 let file = options.with_context(|| format!("write {}: name a file that does not exist yet", path.display()))?;
                 let mut file = std::io::BufWriter::new(file);
-                let fragments = tools::extract(&segment, &mut file)?;
-                file.flush()?;
+                let extracted = tools::extract(&segment, &mut file).map_err(anyhow::Error::from);
+                let extracted = extracted.and_then(|fragments| Ok(file.flush().map(|()| fragments)?));
+                let fragments = extracted.inspect_err(|_| drop(std::fs::remove_file(&path)))?;
                 writeln!(out, "{}: {fragments} fragments", path.display())?;
             }
         }

@@ -40,6 +40,9 @@ const GRACE: Duration = Duration::from_secs(3);
 /// How often what has ended is cleared away.
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
 
+/// How long somebody who connected may take to say what they want.
+const HEADER_PATIENCE: Duration = Duration::from_secs(15);
+
 /// Passwords hashed at once: each takes 19 MiB and a core for tens of milliseconds.
 const HASHES_AT_ONCE: usize = 2;
 
@@ -124,7 +127,10 @@ impl Room {
         }
         let handle = Handle::new();
         let app = routes::router(&node).into_make_service_with_connect_info::<SocketAddr>();
-        let server = axum_server::from_tcp_rustls(listener, RustlsConfig::from_config(tls))?.handle(handle.clone());
+        let mut server = axum_server::from_tcp_rustls(listener, RustlsConfig::from_config(tls))?
+            .handle(handle.clone())
+            .first_request_timeout(HEADER_PATIENCE);
+        server.http_builder().http1().header_read_timeout(HEADER_PATIENCE);
         let serving = tokio::spawn(server.serve(app));
         let sweeping = tokio::spawn(sweep(node.clone()));
         tracing::info!(%address, fingerprint, cameras = node.catalogue.list().len(), "recording, and listening for HTTPS");
@@ -133,7 +139,7 @@ impl Room {
         Ok(Self { node, address, handle, serving, sweeping, _state: state })
     }
 
-    /// Takes the cameras of the configuration file as they are now. Other keys need a restart, and say so.
+    /// Takes the cameras of the configuration file as they are now. Other keys are read at start only.
     ///
     /// # Errors
     /// The file or its cameras are refused; everything goes on as before.
@@ -156,6 +162,7 @@ impl Room {
         let Self { node, handle, serving, sweeping, .. } = self;
         sweeping.abort();
         node.logins.end_all();
+        node.exports.stop();
         handle.graceful_shutdown(Some(GRACE));
         node.ingest.drain().await;
         let _ = serving.await;

@@ -217,3 +217,23 @@ async fn everything_stands_in_the_register(node: &Node) {
         assert_eq!(auditor.get(path, None).await.status(), 403, "an auditor sees no video");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sign_in_without_a_purpose_sees_nothing_and_live_pictures_end_with_the_sign_in() {
+    let node = Node::start(1).await;
+    let hasty = node.sign_in_for("operator", None).await;
+    for path in ["/api/v1/stills/1", "/api/v1/media", "/api/v1/footage/1/main.mp4?from_us=1000000&to_us=2000000"] {
+        let refused = hasty.get(path, None).await;
+        assert_eq!(refused.status(), 403, "{path}");
+        assert_eq!(refused.json::<Value>().await.expect("JSON")["code"], "purpose_missing", "{path}");
+    }
+    let operator = node.sign_in("operator").await;
+    operator.until_recorded(1, Duration::from_secs(1)).await;
+    let mut socket = operator.socket().await;
+    socket.say(json!({ "op": "sub", "ch": 1, "camera": 1, "tier": "sub" })).await;
+    while !matches!(socket.next().await, client::Heard::Frame(frame) if frame[1] == 1) {}
+    assert_eq!(operator.post("/api/v1/logout", &Value::Null).await.status(), 204);
+    assert_eq!(socket.until_closed().await, Some(4401), "the socket says why it closes");
+    assert_eq!(operator.get("/api/v1/me", None).await.status(), 401);
+    node.stop().await;
+}

@@ -28,7 +28,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -64,6 +64,7 @@ pub struct Exports {
     dir: PathBuf,
     jobs: Mutex<HashMap<String, Arc<Job>>>,
     turns: Arc<Semaphore>,
+    stopping: AtomicBool,
 }
 
 /// One export.
@@ -128,7 +129,7 @@ impl Exports {
                 None => fs::remove_dir_all(entry.path())?,
             }
         }
-        Ok(Self { dir, jobs: Mutex::new(jobs), turns: Arc::new(Semaphore::new(AT_ONCE)) })
+        Ok(Self { dir, jobs: Mutex::new(jobs), turns: Arc::new(Semaphore::new(AT_ONCE)), stopping: AtomicBool::new(false) })
     }
 
     /// An export by its name.
@@ -185,6 +186,17 @@ impl Exports {
         Ok(job)
     }
 
+    /// Gives up what is being made: the node is going down, and halves are removed.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// Counts copied bytes.
+    fn copied(&self, job: &Job, bytes: u64) -> Result<(), Refusal> {
+        job.done.fetch_add(bytes, Ordering::Relaxed);
+        if self.stopping.load(Ordering::Relaxed) { Err(Refusal::busy()) } else { Ok(()) }
+    }
+
     /// Removes what has been kept long enough. Blocking.
     pub fn sweep(&self, now: UtcMicros) {
         lock(&self.jobs).retain(|id, job| {
@@ -229,7 +241,7 @@ fn make(node: &Shared, job: &Job, order: &Order) -> Result<Manifest, Refusal> {
     let mut files = Vec::new();
     for (stream, footage) in &footage {
         let camera = node.camera(stream.camera).map(|camera| camera.name).unwrap_or_default();
-        for mut file in movie::write(&dir, *stream, footage, &job.done)? {
+        for mut file in movie::write(&dir, *stream, footage, &|bytes| node.exports.copied(job, bytes))? {
             file.name.clone_from(&camera);
             file.gaps = gaps(node, *stream, order.window);
             files.push(file);

@@ -20,11 +20,13 @@ use std::{
     fs::{self, File},
     io::{self, BufWriter, Read, Write},
     path::Path,
-    sync::atomic::{AtomicU64, Ordering},
 };
 
-/// Writes the files of one stream: one, and another wherever its tracks change. `done` counts bytes copied.
-pub(super) fn write(dir: &Path, stream: StreamId, footage: &Footage, done: &AtomicU64) -> Result<Vec<ManifestFile>, Refusal> {
+/// Told of bytes copied; says whether to go on.
+type Copied<'a> = &'a dyn Fn(u64) -> Result<(), Refusal>;
+
+/// Writes the files of one stream: one, and another wherever its tracks change.
+pub(super) fn write(dir: &Path, stream: StreamId, footage: &Footage, copied: Copied<'_>) -> Result<Vec<ManifestFile>, Refusal> {
     let mut files = Vec::new();
     let mut rest = &footage.parts[..];
     while let Some(first) = rest.first() {
@@ -32,7 +34,7 @@ pub(super) fn write(dir: &Path, stream: StreamId, footage: &Footage, done: &Atom
         let (parts, later) = rest.split_at(same);
         let number = files.len() + 1;
         let name = if number == 1 { format!("{}.mp4", stream.camera) } else { format!("{}-{number}.mp4", stream.camera) };
-        files.push(write_one(dir, name, stream, footage, parts, done)?);
+        files.push(write_one(dir, name, stream, footage, parts, copied)?);
         rest = later;
     }
     Ok(files)
@@ -44,7 +46,7 @@ fn write_one(
     stream: StreamId,
     footage: &Footage,
     parts: &[Part],
-    done: &AtomicU64,
+    copied: Copied<'_>,
 ) -> Result<ManifestFile, Refusal> {
     let failed = |error: io::Error| Refusal::failed("write an export", &error);
     let raw = dir.join(format!("{name}.raw"));
@@ -61,7 +63,7 @@ fn write_one(
         body.add(&fragment).map_err(failed)?;
         clock_error_ms = clock_error_ms.max(fragment.clock().error_ms);
         camera_offset = fragment.clock().camera_offset_ms.or(camera_offset);
-        done.fetch_add(u64::from(part.fragment.length), Ordering::Relaxed);
+        copied(u64::from(part.fragment.length))?;
     }
     let pictures = body.tables.first().map_or(0, |table| table.samples.len() as u64);
     let (bytes, sha256) = body.finish(&dir.join(&name), &raw).map_err(failed)?;

@@ -261,10 +261,11 @@ impl Session {
                 timed(out.feed(Message::Binary(frame))).await
             }
             Step::Unit { frame, received, first } => {
+                if channel.is_fresh(received) {
+                    figures.live_age.add(now.since(received));
+                }
                 if first {
                     timed(out.feed(state(ch, "playing"))).await?;
-                } else {
-                    figures.live_age.add(now.since(received));
                 }
                 figures.live_units.fetch_add(1, Ordering::Relaxed);
                 figures.media_bytes.fetch_add(frame.len() as u64, Ordering::Relaxed);

@@ -61,9 +61,14 @@ impl Node {
 
     /// Signs in as the page does, purpose included.
     pub(crate) async fn sign_in(&self, name: &str) -> Client {
+        self.sign_in_for(name, Some("夜间巡查")).await
+    }
+
+    /// Signs in for a purpose, or without saying why.
+    pub(crate) async fn sign_in_for(&self, name: &str, purpose: Option<&str>) -> Client {
         let certificate = self.folder.path().join("state/certificate.pem");
         let mut client = Client::new(format!("https://{}", self.room.address), &certificate);
-        let purpose = json!({ "category": "duty", "text": "夜间巡查" });
+        let purpose = purpose.map(|text| json!({ "category": "duty", "text": text }));
         let answer = client.post("/api/v1/login", &json!({ "name": name, "password": PASSWORD, "purpose": purpose })).await;
         assert_eq!(answer.status(), 200);
         let cookie = answer.headers()["set-cookie"].to_str().expect("text").split(';').next().expect("a pair").to_owned();
@@ -216,6 +221,17 @@ impl Socket {
                 Message::Text(text) => return Heard::Text(serde_json::from_str(&text).expect("JSON")),
                 Message::Binary(bytes) => return Heard::Frame(bytes.to_vec()),
                 _ => {}
+            }
+        }
+    }
+
+    /// Reads on until the node closes the socket; the code it gives.
+    pub(crate) async fn until_closed(&mut self) -> Option<u16> {
+        loop {
+            let message = tokio::time::timeout(PATIENCE, self.0.next()).await.expect("it closes");
+            match message?.ok()? {
+                Message::Close(frame) => return frame.map(|frame| frame.code.into()),
+                _ => continue,
             }
         }
     }

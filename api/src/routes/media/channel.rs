@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 /// One subscription: its permit lives as long as it does.
 pub(super) struct Channel {
     permit: Option<Permit>,
+    since: UtcMicros,
     ended: CancellationToken,
     flow: Flow,
 }
@@ -39,12 +40,18 @@ pub(super) enum Step {
 
 impl Channel {
     pub(super) fn new(permit: Permit) -> Self {
-        Self { permit: Some(permit), ended: CancellationToken::new(), flow: Flow::default() }
+        Self { permit: Some(permit), since: UtcMicros::now(), ended: CancellationToken::new(), flow: Flow::default() }
     }
 
     /// Cancelled when the channel goes.
     pub(super) fn ended(&self) -> CancellationToken {
         self.ended.clone()
+    }
+
+    /// Whether a unit came after the channel was opened: only then does its age say how quick the node is. The cached GOP
+    /// is as old as it is.
+    pub(super) fn is_fresh(&self, received: UtcMicros) -> bool {
+        received > self.since
     }
 
     /// The page has drawn everything up to `seq`.
