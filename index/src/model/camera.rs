@@ -168,6 +168,8 @@ pub enum Driver {
     Retina,
     /// FFmpeg's libavformat on a thread of its own: for cameras that retina refuses.
     Libav,
+    /// This system's own, for its oddities and its cost.
+    Native,
 }
 
 /// How long footage is kept. The terms are this system's, in whole days; law and site rules choose the class.

@@ -265,7 +265,7 @@ impl Session {
         }
         self.strikes.clear();
         self.driver = match self.driver {
-            Driver::Retina => Driver::Libav,
+            Driver::Retina | Driver::Native => Driver::Libav,
             Driver::Libav => Driver::Retina,
         };
         // The way back and forth between two drivers that both fail is not taken at a run.

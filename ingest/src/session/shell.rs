@@ -3,7 +3,7 @@
 use super::{
     core::{Action, Choice, Input, Session, State},
     fault::Fault,
-    libav,
+    libav, native,
     recorder::Recorder,
     retina,
     source::{self, Item, Source, Target},
@@ -229,10 +229,14 @@ async fn dial(driver: Driver, dial: Dial) -> Result<Box<dyn Source>, Fault> {
         audio: dial.plan.audio,
         metadata: dial.plan.metadata,
     };
+    // Datagrams wait in a small kernel buffer: while any come, the lane takes short naps.
+    let datagrams = (target.transport == index::model::Transport::Udp).then(|| Counted::new(&dial.lane.datagrams));
     match driver {
+        Driver::Native => {
+            let source = native::open(&target, pinned.socket, &dial.room.allow).await?;
+            Ok(Box::new(With { source, _held: datagrams }))
+        }
         Driver::Retina => {
-            // Datagrams wait in a small kernel buffer: while any come, the lane takes short naps.
-            let datagrams = (target.transport == index::model::Transport::Udp).then(|| Counted::new(&dial.lane.datagrams));
             let source = retina::open(&target, dial.group).await?;
             Ok(Box::new(With { source, _held: datagrams }))
         }
