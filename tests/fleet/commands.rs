@@ -71,6 +71,9 @@ pub(crate) struct Serve {
     /// Leave the ONVIF metadata track away.
     #[arg(long)]
     no_metadata: bool,
+    /// Film only so many of the streets: fewer clips to make and to keep in memory.
+    #[arg(long)]
+    scenes: Option<usize>,
     /// Code main streams of all scenes to about this many kbit/s instead of 4000.
     #[arg(long)]
     main_kbit: Option<u32>,
@@ -93,6 +96,7 @@ impl Serve {
             anyhow::ensure!(!password.is_empty(), "the first line of {} is empty: write the password there", file.display());
             spec.auth = Auth::Digest { user: user.clone(), password, algorithm: self.digest };
         }
+        spec.scenes.truncate(self.scenes.unwrap_or(usize::MAX).max(1));
         if let Some(kbit) = self.main_kbit {
             spec.scenes.iter_mut().for_each(|scene| scene.main.kbit_per_second = kbit);
         }

@@ -54,7 +54,7 @@ impl Painter {
         let canvas = &mut self.background;
         for step in 0..24 {
             let top = step as f32 / 48.0;
-            canvas.rectangle(0.0, top, 1.0, top + 1.0 / 48.0, [dim(205.0 - step as f32 * 2.0), 138, 122]);
+            canvas.rectangle(0.0, top, 1.0, top + 1.0 / 40.0, [dim(205.0 - step as f32 * 2.0), 138, 122]);
         }
         let mut x = -0.03;
         while x < 1.0 {
@@ -96,7 +96,9 @@ impl Painter {
             *luma = luma.saturating_add(dice.below(9) as u8).clamp(24, 218);
         }
         if self.scene.weather == Weather::Fog {
-            self.background.bytes.iter_mut().for_each(|byte| *byte = (u16::from(*byte) / 2 + 70) as u8);
+            // Half the contrast and colour, on a light grey.
+            self.background.bytes.iter_mut().for_each(|byte| *byte = *byte / 2 + 64);
+            self.background.luma().iter_mut().for_each(|luma| *luma += 20);
         }
     }
 
