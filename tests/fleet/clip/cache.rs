@@ -12,7 +12,7 @@ use std::{
 
 const MAGIC: &[u8; 8] = b"FLEETCLP";
 /// Part of every file's name: raise it when painting, encoding or the format changes.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 impl Clip {
     /// The clip of a specification: from the cache, or made and put there. Waits while another process makes the same one.

@@ -87,9 +87,12 @@ fn take(spec: &ClipSpec, sink: &gst_app::AppSink) -> Result<Clip, ClipError> {
         let nals = annex_b(&map);
         if clip.parameter_sets.is_empty() {
             clip.parameter_sets = nals.iter().filter(|nal| is_parameter_set(spec.codec, nal)).map(|nal| nal.to_vec()).collect();
-            // x265enc sends them twice at the beginning.
+            // x265enc puts its own headers before the encoder's, and its PPS carries bytes of foreign memory: of each
+            // kind the last one is the encoder's.
             clip.parameter_sets.sort_by_key(|set| set[0]);
-            clip.parameter_sets.dedup();
+            clip.parameter_sets.reverse();
+            clip.parameter_sets.dedup_by_key(|set| set[0]);
+            clip.parameter_sets.reverse();
         }
         let slices: Vec<_> = nals.iter().filter(|nal| is_slice(spec.codec, nal)).map(|nal| nal.to_vec()).collect();
         let key = slices.first().is_some_and(|slice| spec.codec.starts_decoding(slice));
