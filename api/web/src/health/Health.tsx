@@ -67,9 +67,7 @@ function Problems({ problems }: { problems: readonly Problem[] }) {
             <span className={styles.dim}>
               {problem.since_us != null && words("health_since", { time: moment(problem.since_us, nodeNowUs()) })}
             </span>
-            <span className={styles.remedy}>
-              {words("health_remedy")}：{words.of(problem.remedy)}
-            </span>
+            <span className={styles.remedy}>{words("health_remedy", { remedy: words.of(problem.remedy) })}</span>
           </li>
         );
       })}

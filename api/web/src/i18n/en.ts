@@ -155,7 +155,7 @@ export const en = {
   health_cameras: "Cameras",
   health_volumes: "Disks",
   health_since: "since {time}",
-  health_remedy: "What to do",
+  health_remedy: "What to do: {remedy}",
   health_filter: "Filter by number, name or place",
   column_number: "No.",
   column_name: "Name",

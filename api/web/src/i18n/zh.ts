@@ -153,7 +153,7 @@ export const zh = {
   health_cameras: "摄像机",
   health_volumes: "磁盘",
   health_since: "自 {time}",
-  health_remedy: "处理办法",
+  health_remedy: "处理办法：{remedy}",
   health_filter: "筛选编号、名称或位置",
   column_number: "编号",
   column_name: "名称",

@@ -193,6 +193,7 @@ function Running({
         return true;
       case "ArrowLeft":
       case "ArrowRight":
+        if (document.activeElement?.closest("[role='radiogroup']")) return false;
         seek(engine.nowUs() + (code === "ArrowLeft" ? -1 : 1) * (shiftKey ? 60e6 : 5e6));
         return true;
       case "Comma":

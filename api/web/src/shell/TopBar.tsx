@@ -25,7 +25,9 @@ export function TopBar({ me, lostSinceMs, onPurpose }: { me: Me; lostSinceMs: nu
       </span>
       <span>
         <span className={styles.node}>{me.node?.name}</span>
-        {me.node && <span className={styles.dim}> {tierWord(words, me.node.tier)}</span>}
+        {me.node && !me.node.name.includes(tierWord(words, me.node.tier)) && (
+          <span className={styles.dim}> {tierWord(words, me.node.tier)}</span>
+        )}
       </span>
       <span className={styles.spring} aria-live="polite">
         {lostSinceMs !== undefined && <Lost sinceMs={lostSinceMs} />}

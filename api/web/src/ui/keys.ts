@@ -12,16 +12,19 @@ export function busyWriting(event: KeyboardEvent): boolean {
 /** The digit of a key on the number row or the keypad. */
 export const digitOf = (code: string): string | undefined => /^(?:Digit|Numpad)(\d)$/.exec(code)?.[1];
 
-/** Hears keys of the whole window while mounted. The handler returns true for a key it used. */
+/** Hears keys of the whole window while mounted, before the focused control does: a number typed after a button was clicked ends
+ * with Enter, and that Enter must not press the button. The handler returns true for a key it used. */
 export function useKeys(handler: (event: KeyboardEvent) => boolean): void {
   const latest = useRef(handler);
   latest.current = handler;
   useEffect(() => {
     const hear = (event: KeyboardEvent) => {
-      if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || busyWriting(event)) return;
-      if (latest.current(event)) event.preventDefault();
+      if (event.ctrlKey || event.metaKey || event.altKey || busyWriting(event)) return;
+      if (!latest.current(event)) return;
+      event.preventDefault();
+      event.stopPropagation();
     };
-    window.addEventListener("keydown", hear);
-    return () => window.removeEventListener("keydown", hear);
+    window.addEventListener("keydown", hear, { capture: true });
+    return () => window.removeEventListener("keydown", hear, { capture: true });
   }, []);
 }

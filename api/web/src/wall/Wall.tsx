@@ -173,7 +173,7 @@ function CameraWall({ cameras, person }: { cameras: Camera[]; person: string }) 
       case "ArrowDown":
       case "ArrowLeft":
       case "ArrowRight":
-        if (document.activeElement?.closest("[role='radiogroup'], [role='toolbar']")) return false;
+        if (document.activeElement?.closest("[role='radiogroup']")) return false;
         select(neighbour(places, selected, code.slice(5).toLowerCase() as "up" | "down" | "left" | "right"));
         return true;
       case "BracketLeft":
