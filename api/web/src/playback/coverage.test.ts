@@ -35,3 +35,7 @@ test("neighbouring gaps of one cause are listed as one, others apart, outside no
   ]);
   expect(gapsIn([row], 0, 100)).toEqual([]);
 });
+
+test("time before a camera was configured is no loss", () => {
+  expect(gapsIn([{ ...row, intervals: [[0, 100, 1, 0]] }], 0, 1000)).toEqual([]);
+});

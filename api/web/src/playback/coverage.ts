@@ -2,6 +2,9 @@
 import type { CoverageRow, UtcMicros } from "../wire";
 
 export const RECORDED = 0;
+/** `GapCause::NotConfigured` of index/src/model/gap.rs: the camera did not exist yet. Nothing is missing that was ever to be there,
+ * so it is drawn quietly and not listed as a loss. */
+export const NOT_CONFIGURED = 1;
 
 export type Missing = { camera: number; fromUs: UtcMicros; toUs: UtcMicros; code: number; share: number };
 export type AtInstant = { is: "recorded" } | { is: "gap"; gap: Missing } | { is: "unknown" };
@@ -22,13 +25,13 @@ export function stateAt(row: CoverageRow | undefined, us: UtcMicros): AtInstant 
   return code === RECORDED ? { is: "recorded" } : { is: "gap", gap: { camera: row.camera, fromUs, toUs, code, share } };
 }
 
-/** Gaps of all rows that touch the span, by camera and then by time; neighbours with the same cause are one. */
+/** Losses of all rows that touch the span, by camera and then by time; neighbours with the same cause are one. */
 export function gapsIn(rows: readonly CoverageRow[], fromUs: UtcMicros, toUs: UtcMicros): Missing[] {
   const gaps: Missing[] = [];
   for (const row of rows) {
     let last: Missing | undefined;
     for (const [start, end, code, share] of row.intervals) {
-      if (code === RECORDED || end <= fromUs || start >= toUs) {
+      if (code === RECORDED || code === NOT_CONFIGURED || end <= fromUs || start >= toUs) {
         last = undefined;
         continue;
       }

@@ -1,7 +1,7 @@
 /** Draws the timeline. Takes everything it draws as arguments and keeps nothing: parsing and deciding happen elsewhere. */
 import { calendarDay, clockTime, preciseTime } from "../time";
 import type { CoverageRow, UtcMicros } from "../wire";
-import { RECORDED } from "./coverage";
+import { NOT_CONFIGURED, RECORDED } from "./coverage";
 import { spanOf, ticks, type View, xOf } from "./scale";
 
 export const AXIS_PX = 24;
@@ -82,18 +82,28 @@ function drawRow({ context, width, palette, view }: Surface, row: CoverageRow | 
     const [left, right] = edges(from, to);
     // Where both lie under one pixel, the hatching stands on the solid bar.
     const ground = share > 0 ? palette.recording : palette.bg;
-    if (right > left) drawGap(context, palette, ground, left, y, Math.max(LEAST_GAP_PX, right - left));
+    const colours =
+      code === NOT_CONFIGURED ? { hatch: palette.line, edge: palette.line } : { hatch: palette.hatch, edge: palette.fault };
+    if (right > left) drawGap(context, { ground, ...colours }, left, y, Math.max(LEAST_GAP_PX, right - left));
   }
 }
 
-function drawGap(context: CanvasRenderingContext2D, palette: Palette, ground: string, x: number, y: number, width: number): void {
+type GapColours = { ground: string; hatch: string; edge: string };
+
+function drawGap(
+  context: CanvasRenderingContext2D,
+  { ground, hatch, edge }: GapColours,
+  x: number,
+  y: number,
+  width: number,
+): void {
   context.save();
   context.beginPath();
   context.rect(x, y, width, BAR_PX);
   context.clip();
   context.fillStyle = ground;
   context.fillRect(x, y, width, BAR_PX);
-  context.strokeStyle = palette.hatch;
+  context.strokeStyle = hatch;
   context.lineWidth = 2;
   context.beginPath();
   // Hatch lines keep their place while the view moves less than one of them, and never cost more than the screen is wide.
@@ -102,7 +112,7 @@ function drawGap(context: CanvasRenderingContext2D, palette: Palette, ground: st
     context.lineTo(at + BAR_PX, y);
   }
   context.stroke();
-  context.strokeStyle = palette.fault;
+  context.strokeStyle = edge;
   context.lineWidth = 1;
   context.strokeRect(x + 0.5, y + 0.5, Math.max(0, width - 1), BAR_PX - 1);
   context.restore();
