@@ -89,7 +89,7 @@ function Table({ records }: { records: readonly AccessRecord[] }) {
             <tr key={record.seq}>
               <td>{moment(record.at_us, nowUs)}</td>
               <td>
-                {record.display} <span className={styles.dim}>{record.person}</span>
+                {record.display} {record.display !== record.person && <span className={styles.dim}>{record.person}</span>}
               </td>
               <td className={styles.dim}>{record.from}</td>
               <td className={record.refused ? styles.bad : undefined}>
