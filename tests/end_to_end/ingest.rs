@@ -305,9 +305,7 @@ async fn whatever_goes_wrong_every_gap_has_its_cause_and_recording_returns() {
     let faults = [Fault::Offline, Fault::HalfOpen, Fault::Garbage, Fault::Drop, Fault::SessionLimit(0), Fault::SlowStart(1_500)];
     let (fleet, room, begun) = (fleet(|spec| spec.cameras = 7), Room::open(), UtcMicros::now());
     let streams: Vec<_> = (1..=7).map(|number| room.add(&fleet, number, |_| {})).collect();
-    for stream in &streams {
-        room.records(*stream, SECOND).await;
-    }
+    room.until("all", || streams.iter().all(|stream| room.store.recorded_to(*stream).is_some())).await;
     for (number, fault) in (1..).zip(faults) {
         let who = Who::Cameras(vec![number]);
         fleet.begin(fault, &who);
@@ -356,9 +354,7 @@ async fn one_wake_up_reads_many_cameras() {
     let mine: Vec<String> = ours().map(|(id, _)| id).collect();
     let sleeps = || ours().filter(|(id, _)| mine.contains(id)).map(|(_, count)| count).sum::<u64>();
     let streams: Vec<_> = (1..=16).map(|number| room.add(&fleet, number, |_| {})).collect();
-    for stream in &streams {
-        room.records(*stream, SECOND).await;
-    }
+    room.until("all", || streams.iter().all(|stream| room.store.recorded_to(*stream).is_some())).await;
     let (before, begun) = (sleeps(), std::time::Instant::now());
     room.records(streams[0], 3 * SECOND).await;
     let a_second = (sleeps() - before) as f64 / begun.elapsed().as_secs_f64();
