@@ -2,7 +2,7 @@
 
 use super::site::*;
 use index::access::{Action, Actor, Denied, Extent, Filter, Role, Scope};
-use index::footage::ReadError;
+use index::footage::{FragmentRef, ReadError};
 use index::journal::{Journal, Seq};
 use index::model::{GapCause, UtcMicros, Window};
 use std::fs;
@@ -48,7 +48,7 @@ fn the_access_record_is_durable_before_a_reader_exists() {
 }
 
 #[test]
-fn a_reader_gives_nothing_beyond_its_permit() {
+fn a_reader_gives_nothing_beyond_its_permit_even_for_a_forged_address() {
     let dir = directory();
     let node = Node::open(dir.path());
     let (gate, yard) = (camera(1, "东苑社区"), camera(2, "东苑社区"));
@@ -63,6 +63,9 @@ fn a_reader_gives_nothing_beyond_its_permit() {
     assert!(reader.fragments(main_of(&yard), Window::ALL).is_empty());
     for honest in foreign.iter().chain(&later) {
         assert!(matches!(reader.fetch(honest), Err(ReadError::NotPermitted { .. })), "{honest:?}");
+        // The same place, called one of the permit's own.
+        let forged = FragmentRef { stream: main_of(&gate), window: window(2, 3), ..*honest };
+        assert!(reader.fetch(&forged).is_err(), "{forged:?}");
     }
     for second in [0, 5, 9] {
         assert!(matches!(reader.key_unit(main_of(&gate), at(second)), Err(ReadError::NotPermitted { .. })), "second {second}");
