@@ -168,17 +168,23 @@ impl Shared {
         })
     }
 
-    /// Finds a home for drafts that a volume refused: another volume takes over the stream, with what waits behind them in the queue,
+    /// Finds a home for drafts that a volume refused or has no file for: another takes over the stream, with what waits in the queue,
     /// or they are lost and accounted for.
-    pub(super) fn rehome(&self, from: &Volume, refused: Vec<Draft>) {
+    pub(super) fn rehome(&self, from: &Volume, refused: Vec<Draft>, why: &str) {
         if refused.is_empty() {
             return;
         }
         let here = usize::from(from.index);
         let mut places = lock(&self.places);
         for draft in refused {
+            if self.closing.load(Ordering::Acquire) {
+                // The other writers may have ended.
+                self.lose(&draft, GapCause::Disk, why);
+                continue;
+            }
             let placed = places.get(&draft.stream).copied().filter(|home| *home != here);
-            let elsewhere = |volume: &Volume| volume.index != from.index && takes_new(volume.state());
+            let has_room = |volume: &Volume| takes_new(volume.state()) && !volume.full.load(Ordering::Relaxed);
+            let elsewhere = |volume: &Volume| volume.index != from.index && has_room(volume);
             match placed.or_else(|| self.least_loaded(&places, elsewhere)) {
                 Some(home) => {
                     if places.insert(draft.stream, home) != Some(home) {
@@ -187,7 +193,7 @@ impl Shared {
                     }
                     push(&self.volumes[home], draft);
                 }
-                None => self.lose(&draft, GapCause::Disk, "the disk refused it and there is no other"),
+                None => self.lose(&draft, GapCause::Disk, why),
             }
         }
         let moved = |stream: StreamId| places.get(&stream).copied().filter(|home| *home != here);

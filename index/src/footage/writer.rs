@@ -312,11 +312,10 @@ pub(super) fn run(mut writer: Writer) {
         let bytes: usize = drafts.iter().map(Draft::bytes).sum();
         let outcome = writer.commit(drafts, UtcMicros::now());
         waiting = outcome.waiting;
-        if !waiting.is_empty() && (closing || volume.full.load(Ordering::Relaxed)) {
-            for draft in waiting.drain(..) {
-                shared.lose(&draft, GapCause::Disk, "no segment is free and none is past its term");
-            }
-        }
+        let homeless = match closing || volume.full.load(Ordering::Relaxed) {
+            true => std::mem::take(&mut waiting),
+            false => Vec::new(),
+        };
         let kept: usize = waiting.iter().map(Draft::bytes).sum();
         {
             let mut queue = lock(&volume.queue);
@@ -325,7 +324,8 @@ pub(super) fn run(mut writer: Writer) {
             queue.ended = closing;
         }
         volume.committed.notify_all();
-        shared.rehome(&volume, outcome.refused);
+        shared.rehome(&volume, outcome.refused, "the disk refused it and there is no other");
+        shared.rehome(&volume, homeless, "no segment is free and none is past its term");
         if closing {
             return;
         }

@@ -172,7 +172,7 @@ impl Life {
                 for draft in outcome.waiting {
                     self.shared.lose(&draft, GapCause::Disk, "full");
                 }
-                self.shared.rehome(volume, outcome.refused);
+                self.shared.rehome(volume, outcome.refused, "refused");
             }
         }
     }
