@@ -68,7 +68,7 @@ async function startFleet(cameras, shape, log) {
   // The first start renders and encodes its clips.
   const line = await until("the fleet listens", 600, () => {
     if (fleet.ended) throw new Error(`the fleet did not start\n${fleet.said}`);
-    return /\{"listening":"([^"]+)"\}/.exec(fleet.said);
+    return /"listening":"([^"]+)"/.exec(fleet.said);
   });
   fleet.address = line[1];
   return fleet;
