@@ -59,7 +59,7 @@ async function wall(page, url) {
 
 async function scrub(page, url, cameras) {
   const list = Array.from({ length: cameras }, (_, index) => index + 1).join(",");
-  const middle = Date.now() / 1000 - 45;
+  const middle = Date.now() / 1000 - 35;
   await page.goto(`${url}/playback?c=${list}&t=${middle}&z=60&q=sub`);
   await until("footage", 60, async () => (await page.locator("li[data-player=showing]").count()) === cameras);
   const canvas = await page.locator("[role=slider] canvas").boundingBox();
@@ -95,7 +95,7 @@ try {
   await signIn(browser.page, room.url, "wang", room.passwords.wang);
   await wall(browser.page, room.url);
   const since = performance.now();
-  await until("a minute and a half of footage", 120, () => performance.now() - since > 80_000);
+  await until("a minute of footage", 90, () => performance.now() - since > 60_000);
   await scrub(browser.page, room.url, 1);
   await scrub(browser.page, room.url, 4);
   if (MINUTES > 0) await memory(browser.page, room.url);
