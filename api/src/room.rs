@@ -14,7 +14,7 @@ use crate::{
     sign_in::{logins::Logins, passwords::Passwords},
     tls,
 };
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use axum_server::{Handle, tls_rustls::RustlsConfig};
 use index::{
     access::Register,
@@ -89,6 +89,11 @@ impl Room {
     /// # Errors
     /// Whatever keeps it from starting. Everything begun is undone.
     pub async fn start(config: Config) -> anyhow::Result<Self> {
+        ensure!(
+            config.tier.records(),
+            "this is the configuration of a {}, and `haohe room` runs rooms: give it a file with tier = \"room\"",
+            config.tier
+        );
         // The port first, unserved: two nodes of one configuration must not both open the disks.
         let listener = listen(config.http.listen)?;
         let address = listener.local_addr()?;

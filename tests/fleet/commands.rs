@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use clap::Args;
-use fleet::{AudioPlan, Auth, Checker, DigestAlgorithm, Fleet, FleetSpec, Rule, StreamLog};
+use fleet::{AudioPlan, Auth, Checker, DigestAlgorithm, Fleet, FleetSpec, Rule, StreamLog, control::Order};
 use index::model::{StreamKind, UtcMicros, Window};
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 use tokio::{
@@ -37,6 +37,9 @@ impl Shape {
         spec
     }
 }
+
+/// Where a fleet takes orders if it is told nothing else.
+const CONTROL: &str = "127.0.0.1:8555";
 
 /// `fleet serve`
 #[derive(Args)]
@@ -255,5 +258,39 @@ impl Drain {
         let drained = fleet::drain(self.fleet, streams.collect(), Duration::from_secs(self.seconds))?;
         println!("{}", serde_json::to_string(&drained)?);
         Ok(if drained.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
+
+/// `fleet tell`
+#[derive(Args)]
+pub(crate) struct Tell {
+    /// The fleet's control port.
+    #[arg(long, default_value = CONTROL)]
+    control: SocketAddr,
+    /// What to do with the fault.
+    change: Change,
+    /// The fault, as in `fleet serve --fault`: offline, silent, drop, drift=200.
+    fault: String,
+    /// Which cameras: all, 3, 1,2 or 10%.
+    who: String,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Change {
+    Begin,
+    End,
+}
+
+impl Tell {
+    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        let Self { control, change, fault, who } = self;
+        let order = match change {
+            Change::Begin => Order::Begin { fault, who },
+            Change::End => Order::End { fault, who },
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let told = runtime.block_on(fleet::control::tell(control, &order));
+        told.with_context(|| format!("tell the fleet at {control}"))?;
+        Ok(ExitCode::SUCCESS)
     }
 }

@@ -124,13 +124,22 @@ async fn converse(stream: TcpStream, fleet: Arc<Fleet>) {
 /// # Errors
 /// When nothing answers there, or no fleet.
 pub async fn sent_log(control: SocketAddr) -> std::io::Result<Vec<StreamLog>> {
-    let stream = TcpStream::connect(control).await?;
-    let mut lines = Framed::new(stream, LinesCodec::new());
-    let order = serde_json::to_string(&Order::Sent { stream: None })?;
-    lines.send(order).await.map_err(std::io::Error::other)?;
+    Ok(serde_json::from_value(tell(control, &Order::Sent { stream: None }).await?)?)
+}
+
+/// Gives a fleet at `control` an order, and gives back its answer.
+///
+/// # Errors
+/// When nothing answers there, or no fleet; or what the fleet has against the order.
+pub async fn tell(control: SocketAddr, order: &Order) -> std::io::Result<serde_json::Value> {
+    let mut lines = Framed::new(TcpStream::connect(control).await?, LinesCodec::new());
+    lines.send(serde_json::to_string(order)?).await.map_err(std::io::Error::other)?;
     let line = lines.next().await.ok_or(std::io::ErrorKind::UnexpectedEof)?.map_err(std::io::Error::other)?;
     let mut reply: serde_json::Value = serde_json::from_str(&line)?;
-    Ok(serde_json::from_value(reply["ok"].take())?)
+    match reply["error"].as_str() {
+        Some(sentence) => Err(std::io::Error::other(sentence)),
+        None => Ok(reply["ok"].take()),
+    }
 }
 
 #[cfg(test)]

@@ -23,6 +23,8 @@ enum Command {
     Check(commands::Check),
     /// Plays many streams of a fleet and throws the bytes away: what the fleet itself can carry.
     Drain(commands::Drain),
+    /// Lets a fault begin or end in a fleet that runs: `fleet tell begin offline 3`.
+    Tell(commands::Tell),
     /// Lists the oddities that `--fault QNN` knows.
     Quirks,
 }
@@ -37,6 +39,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Clips(shape) => shape.run(),
         Command::Check(arguments) => arguments.run(),
         Command::Drain(arguments) => arguments.run(),
+        Command::Tell(arguments) => arguments.run(),
         Command::Quirks => {
             fleet::quirks().for_each(|quirk| println!("{} {}", quirk.id, quirk.says));
             Ok(ExitCode::SUCCESS)

@@ -1,7 +1,7 @@
 //! The configuration file as written: names, defaults, nothing checked across keys yet.
 
 use super::amount::ByteCount;
-use index::model::{AudioBasis, Camera, CameraAddress, CameraId, Driver, Priority, RetentionClass, Transport};
+use index::model::{AudioBasis, Camera, CameraAddress, CameraId, Driver, Priority, RetentionClass, Tier, Transport};
 use serde::Deserialize;
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -31,7 +31,7 @@ pub(super) struct File {
 #[serde(deny_unknown_fields)]
 pub(super) struct Node {
     pub(super) name: String,
-    pub(super) tier: String,
+    pub(super) tier: Tier,
     pub(super) state_dir: PathBuf,
 }
 
@@ -103,7 +103,7 @@ pub(super) struct Ingest {
 
 impl Default for Ingest {
     fn default() -> Self {
-        Self { cores: 0, tick_ms: 20, allow_networks: Vec::new() }
+        Self { cores: 0, tick_ms: 40, allow_networks: Vec::new() }
     }
 }
 

@@ -10,7 +10,7 @@ pub use amount::ByteCount;
 pub use file::LogFormat;
 
 use file::{CameraEntry, File};
-use index::model::{Camera, Credentials, Secret};
+use index::model::{Camera, Credentials, Secret, Tier};
 use ingest::{Network, NetworkError};
 use std::{
     collections::HashSet,
@@ -27,13 +27,13 @@ const PRIVATE_NETWORKS: [&str; 4] = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0
 pub struct Config {
     /// What people call this node.
     pub name: String,
-    /// Its tier: `room` is the one that records.
-    pub tier: String,
+    /// Its tier.
+    pub tier: Tier,
     /// Where everything but footage lives: journal, people, keys, certificate, exports.
     pub state_dir: PathBuf,
     /// How it is reached.
     pub http: Http,
-    /// The directories that hold footage, at least one, each on its own disk.
+    /// The directories that hold footage, each on its own disk: at least one in a room, none in a centre.
     pub volumes: Vec<Volume>,
     /// The size of one segment file of a main stream, in bytes.
     pub segment_bytes: u64,
@@ -132,11 +132,12 @@ impl Config {
         if file.node.name.trim().is_empty() || file.node.name.chars().count() > 100 {
             return Err(problem("node.name", "it is empty or longer than 100 characters", "Write what people call this room"));
         }
-        if file.node.tier != "room" {
+        let has_disks_or_cameras = !file.volumes.is_empty() || !file.cameras.is_empty();
+        if has_disks_or_cameras && !file.node.tier.records() {
             return Err(problem(
                 "node.tier",
-                format!("{:?} is not a tier of this version", file.node.tier),
-                "Write tier = \"room\"",
+                format!("a {} does not record, and here are volumes or cameras", file.node.tier),
+                "Write tier = \"room\", or take [[volume]] and [[camera]] out",
             ));
         }
         let certificate = match (&file.http.certificate_file, &file.http.key_file) {
@@ -186,7 +187,7 @@ impl Config {
             return Err(problem(
                 "ingest.tick_ms",
                 format!("{} ms", file.ingest.tick_ms),
-                "Write 1 to 200 milliseconds; 20 is good",
+                "Write 1 to 200 milliseconds; 40 is good",
             ));
         }
         let mib = |key: &str, mib: u64| {
@@ -224,7 +225,7 @@ impl Config {
 }
 
 fn check_volumes(file: &File, file_path: &dyn Fn(&Path) -> PathBuf) -> Result<Vec<Volume>, Problem> {
-    if file.volumes.is_empty() {
+    if file.volumes.is_empty() && file.node.tier.records() {
         return Err(problem(
             "volume",
             "there is none, so nothing can be recorded",

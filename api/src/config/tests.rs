@@ -26,6 +26,16 @@ fn the_smallest_config_has_good_defaults() {
 }
 
 #[test]
+fn a_centre_has_no_cameras_and_no_disks_for_footage() {
+    let text = SMALLEST.replace("\"room\"", "\"district\"");
+    let refused = Config::parse(&text, Path::new("/")).expect_err("must be refused");
+    assert!(refused.place == "node.tier" && refused.remedy.contains("[[volume]]"));
+    let centre = text.split("[[volume]]").next().expect("a start");
+    assert!(Config::parse(centre, Path::new("/")).is_ok());
+    assert!(Config::parse(&SMALLEST.replace("\"room\"", "\"village\""), Path::new("/")).is_err());
+}
+
+#[test]
 fn every_file_in_the_config_folder_is_valid() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config");
     let mut seen = 0;

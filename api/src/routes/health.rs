@@ -161,7 +161,7 @@ pub(super) async fn health(authority: Authority) -> Result<Json<Health>, Refusal
         as_of_us: now.as_micros(),
         node: NodeHealth {
             name: node.config.name.clone(),
-            tier: node.config.tier.clone(),
+            tier: node.config.tier.to_string(),
             id: node.id.to_string(),
             version: env!("CARGO_PKG_VERSION"),
             started_us: node.started.as_micros(),

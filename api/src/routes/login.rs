@@ -103,7 +103,7 @@ fn me_of(node: &Shared, person: &Person, purpose: Option<Purpose>) -> Me {
         must_change_password: person.must_change_password,
         purpose: purpose.map(|p| PurposeBody { category: p.category(), text: p.text().to_owned() }),
         server_us: UtcMicros::now().as_micros(),
-        node: NodeBody { name: node.config.name.clone(), tier: node.config.tier.clone() },
+        node: NodeBody { name: node.config.name.clone(), tier: node.config.tier.to_string() },
     }
 }
 

@@ -9,6 +9,7 @@ mod gap;
 mod ids;
 mod media;
 mod secret;
+mod tier;
 
 pub use camera::{AudioBasis, Camera, CameraAddress, CameraError, Credentials, Driver, Priority, RetentionClass, Transport};
 pub use clock::{ClockReading, MediaTicks, UtcMicros, Window};
@@ -16,3 +17,4 @@ pub use gap::GapCause;
 pub use ids::{CameraId, IdError, NodeId, StreamId, StreamKind, VolumeId};
 pub use media::{AccessUnit, AudioCodec, AudioParameters, TrackKind, Tracks, VideoCodec, VideoParameters};
 pub use secret::Secret;
+pub use tier::Tier;
