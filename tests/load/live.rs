@@ -15,7 +15,7 @@ const FULL_RATE: &str = "main";
 
 /// `tests/measure live`.
 pub(crate) async fn live(seconds: u64) -> Result<()> {
-    let mut site = Site::prepare("live", Plan { cameras: CAMERAS, sub: true, capacity_gib: 24, fleet: Vec::new() })?;
+    let mut site = Site::prepare("live", Plan { cameras: CAMERAS, sub: true, seconds: 5 * seconds + 90, driver: None })?;
     let fleet = site.start_fleet()?;
     let room = site.start_room()?;
     let client = site.sign_in().await?;

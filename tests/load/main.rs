@@ -33,6 +33,9 @@ enum Name {
         /// Seconds measured each
         #[arg(long, default_value_t = 60)]
         seconds: u64,
+        /// Give every camera this driver (retina, native, libav) instead of probing
+        #[arg(long)]
+        driver: Option<String>,
     },
     /// A full room: 290 cameras, main and sub-stream, the cameras on the same machine
     Room {
@@ -83,7 +86,7 @@ fn main() -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     runtime.block_on(async {
         match Arguments::parse().name {
-            Name::Record { cameras, seconds } => record::record(&cameras, seconds).await,
+            Name::Record { cameras, seconds, driver } => record::record(&cameras, seconds, driver.as_deref()).await,
             Name::Room { cameras, seconds } => record::room(cameras, seconds).await,
             Name::Crash { cameras, kills } => crash::crash(cameras, kills).await,
             Name::Seek { cameras, reads } => seek::seek(cameras, reads).await,

@@ -29,11 +29,11 @@ struct Watched {
 }
 
 /// `tests/measure record`.
-pub(crate) async fn record(cameras: &[u32], seconds: u64) -> Result<()> {
+pub(crate) async fn record(cameras: &[u32], seconds: u64, driver: Option<&str>) -> Result<()> {
     let mut figures = Figures::default();
     let mut sums = [0; 4];
     for &n in cameras {
-        let watched = watch(&format!("record-{n}"), n, false, seconds).await?;
+        let watched = watch(&format!("record-{n}"), n, false, seconds, driver).await?;
         let cpu = cpu_s(&watched.room);
         let megabytes_per_s = watched.written_mb / watched.seconds;
         figures.add(&format!("cpu_s_per_camera_hour_{n}"), cpu / watched.seconds * 3600.0 / f64::from(n), "s");
@@ -58,7 +58,7 @@ pub(crate) async fn record(cameras: &[u32], seconds: u64) -> Result<()> {
 
 /// `tests/measure room`.
 pub(crate) async fn room(cameras: u32, seconds: u64) -> Result<()> {
-    let watched = watch("room", cameras, true, seconds).await?;
+    let watched = watch("room", cameras, true, seconds, None).await?;
     let mut figures = Figures::default();
     for (name, sum) in BAD.into_iter().zip(bad_frames(&watched.report)) {
         figures.add(name, sum as f64, "frames");
@@ -91,12 +91,8 @@ fn bad_frames(report: &Report) -> [u64; 4] {
     sums
 }
 
-async fn watch(name: &str, cameras: u32, sub: bool, seconds: u64) -> Result<Watched> {
-    let rate = if sub { 4.5 } else { 4.0 };
-    // What is recorded from the start to the end, and half as much again.
-    let bytes = f64::from(cameras) * rate / 8.0 * 1e6 * (seconds as f64 + 60.0) * 1.5;
-    let capacity_gib = (bytes / 1e9).ceil() as u32 + 2 + cameras / 8;
-    let mut site = Site::prepare(name, Plan { cameras, sub, capacity_gib, fleet: Vec::new() })?;
+async fn watch(name: &str, cameras: u32, sub: bool, seconds: u64, driver: Option<&str>) -> Result<Watched> {
+    let mut site = Site::prepare(name, Plan { cameras, sub, seconds: seconds + 60, driver: driver.map(str::to_owned) })?;
     let fleet = site.start_fleet()?;
     let room = site.start_room()?;
     let client = site.sign_in().await?;

@@ -15,7 +15,7 @@ const SEED: u64 = 7;
 
 /// `tests/measure seek`.
 pub(crate) async fn seek(cameras: u32, reads: u32) -> Result<()> {
-    let mut site = Site::prepare("seek", Plan { cameras, sub: true, capacity_gib: cameras / 2 + 8, fleet: Vec::new() })?;
+    let mut site = Site::prepare("seek", Plan { cameras, sub: true, seconds: 600, driver: None })?;
     let fleet = site.start_fleet()?;
     let room = site.start_room()?;
     let client = site.sign_in().await?;

@@ -20,16 +20,31 @@ use std::{
 };
 use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream, tungstenite::client::IntoClientRequest};
 
+/// Sizes of segment files. A quarter of the defaults: each stream holds one open, and the disk of a small machine must hold
+/// those of 290 cameras beside what they record.
+const SEGMENT_MIB: u32 = 64;
+/// See [`SEGMENT_MIB`].
+const SUB_SEGMENT_MIB: u32 = 16;
+
 /// What to start.
 pub(crate) struct Plan {
     /// Simulated cameras.
     pub(crate) cameras: u32,
     /// Whether their sub-streams are recorded too.
     pub(crate) sub: bool,
-    /// Bytes of the volume.
-    pub(crate) capacity_gib: u32,
-    /// Extra arguments of `fleet serve`.
-    pub(crate) fleet: Vec<String>,
+    /// For how long it records at the most, in seconds: what the volume must hold.
+    pub(crate) seconds: u64,
+    /// The driver that every camera's configuration names; `None` leaves it to the probe.
+    pub(crate) driver: Option<String>,
+}
+
+impl Plan {
+    /// What all cameras record in the time, at 4 and 0.5 Mbit/s and a fifth more; a segment that each stream has open, and one more.
+    fn capacity_mib(&self) -> u64 {
+        let cameras = u64::from(self.cameras);
+        let (rate_kbit, open_mib) = if self.sub { (4500, SEGMENT_MIB + SUB_SEGMENT_MIB) } else { (4000, SEGMENT_MIB) };
+        cameras * self.seconds * rate_kbit * 6 / 5 / 8 / 1000 + 2 * cameras * u64::from(open_mib)
+    }
 }
 
 /// A folder under `.cache/measure` that holds everything of one run; emptied before, removed after.
@@ -66,12 +81,17 @@ impl Site {
         let mut text = format!(
             "[node]\nname = \"measure\"\ntier = \"room\"\nstate_dir = \"{folder}/state\"\n\n[http]\nlisten = \"127.0.0.1:{}\"\n\n\
              [ingest]\nallow_networks = [\"127.0.0.1/32\"]\n\n\
+             [footage]\nsegment_mib = {SEGMENT_MIB}\nsub_segment_mib = {SUB_SEGMENT_MIB}\n\n\
              [[volume]]\nname = \"disk1\"\npath = \"{folder}/volume\"\ncapacity = \"{} GiB\"\n",
-            self.ports.page, self.plan.capacity_gib
+            self.ports.page,
+            self.plan.capacity_mib().div_ceil(1024)
         );
         for i in 1..=self.plan.cameras {
             let address = |kind: &str| format!("rtsp://127.0.0.1:{}/cam/{i}/{kind}", self.ports.fleet);
             let _ = write!(text, "\n[[camera]]\nid = {i}\nname = \"camera {i}\"\nmain = \"{}\"\n", address("main"));
+            if let Some(driver) = &self.plan.driver {
+                let _ = writeln!(text, "driver = \"{driver}\"");
+            }
             if self.plan.sub {
                 let _ = writeln!(text, "sub = \"{}\"", address("sub"));
             }
@@ -106,7 +126,7 @@ impl Site {
 
     /// Starts the cameras.
     pub(crate) fn start_fleet(&self) -> Result<Process> {
-        let mut arguments = vec![
+        let arguments = [
             "serve".to_owned(),
             "--cameras".to_owned(),
             self.plan.cameras.to_string(),
@@ -115,7 +135,6 @@ impl Site {
             "--control".to_owned(),
             format!("127.0.0.1:{}", self.ports.control),
         ];
-        arguments.extend(self.plan.fleet.iter().cloned());
         let mut fleet = Process::start("fleet", &arguments, self.folder.join("fleet.log"))?;
         wait_for("the cameras to listen", Duration::from_secs(300), || {
             fleet.check_alive()?;
