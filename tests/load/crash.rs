@@ -5,9 +5,12 @@ use crate::{
     site::{Client, Plan, Site},
 };
 use anyhow::{Context, Result};
-use fleet::{Checker, StreamLog, control::sent_log, pictures};
+use fleet::{Checker, Span, StreamReport, control::sent_log, pictures};
 use index::model::{UtcMicros, Window};
-use std::time::{Duration, Instant};
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 /// How long it records between two kills: long enough that something must survive.
 const BETWEEN: Duration = Duration::from_secs(8);
@@ -37,7 +40,7 @@ pub(crate) async fn crash(cameras: u32, kills: u32) -> Result<()> {
         lost_s.extend(lost_before(&client, cameras, killed_us, &mut timeline_after_s, started).await?);
     }
     let client = site.sign_in().await?;
-    let wrong = wrong_frames(&client, cameras, &sent_log(site.control()).await?).await?;
+    let wrong = wrong_frames(&client, cameras, site.control()).await?;
     room.stop()?;
     fleet.stop()?;
 
@@ -89,7 +92,7 @@ fn last_recorded(row: &serde_json::Value) -> Option<i64> {
 }
 
 /// Plays every camera from first to last through the API and counts what no camera sent, or sent otherwise, or twice.
-async fn wrong_frames(client: &Client, cameras: u32, sent: &[StreamLog]) -> Result<u64> {
+async fn wrong_frames(client: &Client, cameras: u32, control: SocketAddr) -> Result<u64> {
     let mut checker = Checker::new();
     let to = UtcMicros::now().as_micros();
     for camera in 1..=cameras {
@@ -97,7 +100,23 @@ async fn wrong_frames(client: &Client, cameras: u32, sent: &[StreamLog]) -> Resu
         let file = client.bytes(&format!("/api/v1/footage/{camera}/main.mp4?from_us={from}&to_us={to}")).await?;
         checker.file(&format!("camera {camera}"), &file);
     }
-    let report = checker.report(Some(sent), Window::ALL);
-    let wrong = report.streams.iter().flat_map(|s| [&s.altered, &s.duplicated, &s.reordered, &s.unsent]);
-    Ok(wrong.map(|spans| pictures(spans)).sum::<u64>() + report.unstamped + report.faults.len() as u64)
+    // Asked last: what is played must have been sent before.
+    let sent = sent_log(control).await?;
+    let report = checker.report(Some(&sent), Window::ALL);
+    let count = |spans: fn(&StreamReport) -> &Vec<Span>| report.streams.iter().map(|s| pictures(spans(s))).sum::<u64>();
+    let found = [
+        ("altered", count(|s| &s.altered)),
+        ("duplicated", count(|s| &s.duplicated)),
+        ("reordered", count(|s| &s.reordered)),
+        ("unsent", count(|s| &s.unsent)),
+        ("unstamped", report.unstamped),
+        ("malformed", report.faults.len() as u64),
+    ];
+    for (kind, frames) in found.iter().filter(|(_, frames)| *frames > 0) {
+        eprintln!("wrong frames: {frames} {kind}");
+    }
+    for fault in report.faults.iter().take(5) {
+        eprintln!("wrong frames: {fault}");
+    }
+    Ok(found.iter().map(|(_, frames)| frames).sum())
 }
