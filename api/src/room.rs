@@ -15,7 +15,7 @@ use crate::{
     tls,
 };
 use anyhow::{Context, ensure};
-use axum_server::{Handle, tls_rustls::RustlsConfig};
+use axum_server::{Handle, accept::NoDelayAcceptor, tls_rustls::RustlsConfig};
 use index::{
     access::Register,
     accounts::Accounts,
@@ -133,6 +133,8 @@ impl Room {
         let handle = Handle::new();
         let app = routes::router(&node).into_make_service_with_connect_info::<SocketAddr>();
         let mut server = axum_server::from_tcp_rustls(listener, RustlsConfig::from_config(tls))?
+            // Small answers must not wait for the peer's delayed acknowledgement: 40 ms, felt in every seek.
+            .map(|tls| tls.acceptor(NoDelayAcceptor::new()))
             .handle(handle.clone())
             .first_request_timeout(HEADER_PATIENCE);
         server.http_builder().http1().header_read_timeout(HEADER_PATIENCE);
