@@ -10,8 +10,10 @@ mod live;
 mod page;
 mod process;
 mod record;
+mod room;
 mod seek;
 mod site;
+mod watch;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -42,9 +44,12 @@ enum Name {
         /// Cameras
         #[arg(long, default_value_t = 290)]
         cameras: u32,
-        /// Seconds measured
-        #[arg(long, default_value_t = 300)]
-        seconds: u64,
+        /// Minutes measured; each writes some 10 GB
+        #[arg(long, default_value_t = 5.0)]
+        minutes: f64,
+        /// Give every camera this driver (retina, native, libav) instead of probing
+        #[arg(long)]
+        driver: Option<String>,
     },
     /// kill -9 while recording, again and again: what is lost, and how soon it records again
     Crash {
@@ -87,7 +92,7 @@ fn main() -> Result<()> {
     runtime.block_on(async {
         match Arguments::parse().name {
             Name::Record { cameras, seconds, driver } => record::record(&cameras, seconds, driver.as_deref()).await,
-            Name::Room { cameras, seconds } => record::room(cameras, seconds).await,
+            Name::Room { cameras, minutes, driver } => room::room(cameras, minutes, driver.as_deref()).await,
             Name::Crash { cameras, kills } => crash::crash(cameras, kills).await,
             Name::Seek { cameras, reads } => seek::seek(cameras, reads).await,
             Name::Live { seconds } => live::live(seconds).await,

@@ -3,6 +3,7 @@
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
+    collections::BTreeMap,
     fs::{self, File},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -58,6 +59,22 @@ impl Process {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid()))?;
         let rss_kib = status.lines().find_map(|l| l.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse::<f64>().ok());
         Ok(Cost { cpu_s: (user + system) / TICKS_PER_SECOND, rss_mib: rss_kib.context("no VmRSS")? / 1024.0 })
+    }
+
+    /// CPU seconds so far of its threads, by role: `ingest-0` and `ingest-1` together are `ingest`. Threads without a name of
+    /// their own serve HTTP.
+    pub(crate) fn thread_costs(&self) -> Result<BTreeMap<String, f64>> {
+        let mut costs = BTreeMap::new();
+        for entry in fs::read_dir(format!("/proc/{}/task", self.pid())).with_context(|| self.gone())? {
+            // A thread may end between the two looks.
+            let Ok(stat) = fs::read_to_string(entry?.path().join("stat")) else { continue };
+            let Some((head, rest)) = stat.rsplit_once(')') else { continue };
+            let name = head.split_once('(').map_or("", |(_, name)| name);
+            let role = name.split_once('-').map_or(name, |(role, _)| role).replace("tokio", "http").replace(' ', "_");
+            let ticks: f64 = rest.split_whitespace().skip(11).take(2).filter_map(|t| t.parse::<f64>().ok()).sum();
+            *costs.entry(role).or_default() += ticks / TICKS_PER_SECOND;
+        }
+        Ok(costs)
     }
 
     /// Fails with the end of its log if it has ended.

@@ -20,11 +20,21 @@ use std::{
 };
 use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream, tungstenite::client::IntoClientRequest};
 
-/// Sizes of segment files. A quarter of the defaults: each stream holds one open, and the disk of a small machine must hold
-/// those of 290 cameras beside what they record.
-const SEGMENT_MIB: u32 = 64;
-/// See [`SEGMENT_MIB`].
-const SUB_SEGMENT_MIB: u32 = 16;
+/// Sizes of segment files, in MiB. Each stream holds one open, so they decide how much disk a run needs beside what it records.
+#[derive(Clone, Copy)]
+pub(crate) struct Segments {
+    /// Of main streams.
+    pub(crate) main_mib: u32,
+    /// Of sub-streams.
+    pub(crate) sub_mib: u32,
+}
+
+impl Segments {
+    /// A quarter of the defaults, so that a small disk holds them.
+    pub(crate) const QUARTER: Self = Self { main_mib: 64, sub_mib: 16 };
+    /// For runs that fill a small machine's disk: what 290 open segments take is a few per cent of what five minutes record.
+    pub(crate) const SMALL: Self = Self { main_mib: 16, sub_mib: 2 };
+}
 
 /// What to start.
 pub(crate) struct Plan {
@@ -39,18 +49,51 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// What all cameras record in the time, at 4 and 0.5 Mbit/s and a fifth more; a segment that each stream has open, and one more.
-    fn capacity_mib(&self) -> u64 {
-        let cameras = u64::from(self.cameras);
-        let (rate_kbit, open_mib) = if self.sub { (4500, SEGMENT_MIB + SUB_SEGMENT_MIB) } else { (4000, SEGMENT_MIB) };
-        cameras * self.seconds * rate_kbit * 6 / 5 / 8 / 1000 + 2 * cameras * u64::from(open_mib)
+    /// What all cameras record in the time, and the segment that each stream has open, in MiB.
+    fn capacity_mib(&self, segments: Segments) -> u64 {
+        self.open_mib(segments) + self.rate_kib_per_s() * self.seconds / 1024
+    }
+
+    /// The segments that all streams have open, and one more in eight.
+    fn open_mib(&self, segments: Segments) -> u64 {
+        let each = segments.main_mib + if self.sub { segments.sub_mib } else { 0 };
+        u64::from(self.cameras) * u64::from(each) * 9 / 8
+    }
+
+    /// What is written a second: 4 and 0.5 Mbit/s as the cameras' encoders meet them (some 5 % more), and padding to whole blocks.
+    fn rate_kib_per_s(&self) -> u64 {
+        u64::from(self.cameras) * if self.sub { RATE_KIB + SUB_RATE_KIB } else { RATE_KIB }
+    }
+
+    /// Refuses a run that the disk under `folder` cannot hold, and says how long a run it could.
+    fn check_disk(&self, segments: Segments, folder: &Path) -> Result<()> {
+        const SPARE_MIB: u64 = 1024;
+        let disk = rustix::fs::statvfs(folder).with_context(|| format!("ask how full the disk under {} is", folder.display()))?;
+        let free_mib = (disk.f_bavail * disk.f_frsize >> 20).saturating_sub(SPARE_MIB);
+        let fits = free_mib.saturating_sub(self.open_mib(segments)) * 1024 / self.rate_kib_per_s().max(1);
+        let needed_mib = self.capacity_mib(segments);
+        ensure!(
+            needed_mib <= free_mib,
+            "disk too small: {} cameras need {needed_mib} MiB for {} s, start included, and {} has {free_mib} MiB to spare, enough for \
+             {fits} s. Free some space, or ask for fewer cameras or minutes",
+            self.cameras,
+            self.seconds,
+            folder.display()
+        );
+        Ok(())
     }
 }
+
+/// What a main stream writes a second, in KiB.
+const RATE_KIB: u64 = 525;
+/// What a sub-stream writes a second, in KiB.
+const SUB_RATE_KIB: u64 = 75;
 
 /// A folder under `.cache/measure` that holds everything of one run; emptied before, removed after.
 pub(crate) struct Site {
     folder: PathBuf,
     plan: Plan,
+    segments: Segments,
     ports: Ports,
     password: Option<String>,
 }
@@ -62,16 +105,22 @@ struct Ports {
 }
 
 impl Site {
-    /// Prepares the folder and the room's configuration. Nothing runs yet.
+    /// Prepares the folder and the room's configuration, if the disk can hold the run. Nothing runs yet.
     pub(crate) fn prepare(name: &str, plan: Plan) -> Result<Self> {
+        Self::prepare_with(name, plan, Segments::QUARTER)
+    }
+
+    /// As [`Site::prepare`], with segment files of a size to be named.
+    pub(crate) fn prepare_with(name: &str, plan: Plan, segments: Segments) -> Result<Self> {
         let folder = std::env::current_dir()?.join(".cache/measure").join(name);
         let _ = fs::remove_dir_all(&folder);
         for part in ["state", "volume"] {
             fs::create_dir_all(folder.join(part))?;
         }
         restrict(&folder.join("state"))?;
+        plan.check_disk(segments, &folder)?;
         let ports = Ports { fleet: free_port()?, control: free_port()?, page: free_port()? };
-        let site = Self { folder, plan, ports, password: None };
+        let site = Self { folder, plan, segments, ports, password: None };
         fs::write(site.config(), site.toml())?;
         Ok(site)
     }
@@ -81,10 +130,12 @@ impl Site {
         let mut text = format!(
             "[node]\nname = \"measure\"\ntier = \"room\"\nstate_dir = \"{folder}/state\"\n\n[http]\nlisten = \"127.0.0.1:{}\"\n\n\
              [ingest]\nallow_networks = [\"127.0.0.1/32\"]\n\n\
-             [footage]\nsegment_mib = {SEGMENT_MIB}\nsub_segment_mib = {SUB_SEGMENT_MIB}\n\n\
-             [[volume]]\nname = \"disk1\"\npath = \"{folder}/volume\"\ncapacity = \"{} GiB\"\n",
+             [footage]\nsegment_mib = {}\nsub_segment_mib = {}\n\n\
+             [[volume]]\nname = \"disk1\"\npath = \"{folder}/volume\"\ncapacity = \"{} MiB\"\n",
             self.ports.page,
-            self.plan.capacity_mib().div_ceil(1024)
+            self.segments.main_mib,
+            self.segments.sub_mib,
+            self.plan.capacity_mib(self.segments)
         );
         for i in 1..=self.plan.cameras {
             let address = |kind: &str| format!("rtsp://127.0.0.1:{}/cam/{i}/{kind}", self.ports.fleet);
