@@ -6,19 +6,20 @@ use super::{
     checkpoint::{self, Checkpoint},
     disk::DiskFile,
     format::{Entry, SegmentHeader, SegmentState, spare},
+    planted::{Bug, planted},
     pool::{Growth, Size, Unspare},
     recovery::{self, Found},
     retention,
     shared::Shared,
     volume::{Volume, lock, segment_name, segment_number},
 };
-use crate::model::{GapCause, RetentionClass, StreamId, UtcMicros};
+use crate::model::{GapCause, RetentionClass, StreamId};
 use serde_json::json;
 use std::{
     collections::{HashMap, HashSet},
     io,
     sync::{Arc, PoisonError, atomic::Ordering},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 const CHECKPOINT: Duration = Duration::from_secs(30);
@@ -82,6 +83,14 @@ pub(super) fn open(volume: &Volume, shared: &Shared) -> io::Result<Leftovers> {
     Ok(leftovers)
 }
 
+/// What a keeper remembers from round to round: when it did what, by the monotonic clock.
+#[derive(Default)]
+pub(super) struct Rounds {
+    saved: Option<Duration>,
+    saved_changes: Option<u64>,
+    swept: Option<Duration>,
+}
+
 /// See the module.
 pub(super) struct Keeper {
     pub(super) volume: Arc<Volume>,
@@ -92,42 +101,45 @@ impl Keeper {
     /// The thread.
     pub(super) fn run(self, leftovers: Leftovers) {
         self.recover(leftovers);
-        let (mut saved, mut swept) = (Instant::now(), Instant::now() - RETENTION);
-        let mut saved_changes = u64::MAX;
-        loop {
-            if self.shared.closing.load(Ordering::Acquire) {
-                return;
-            }
-            self.trim();
-            let grew = self.grow(BATCH);
-            let changes = self.volume.changes.load(Ordering::Relaxed);
-            if saved_changes == u64::MAX || saved.elapsed() >= CHECKPOINT {
-                saved = Instant::now();
-                if changes != saved_changes {
-                    saved_changes = changes;
-                    self.save();
-                } else if self.volume.index == 0 {
-                    // A sign of life also where nothing is recorded: a restart's gap begins at the last one.
-                    self.shared.save_ledger();
-                }
-            }
-            let (low, starved) = self.shortage();
-            if swept.elapsed() >= RETENTION || (low && !grew) {
-                swept = Instant::now();
-                let removed = self.sweep();
-                if removed > 0 {
-                    self.save();
-                }
-                // Only what no growth and no removal can help is a full volume.
-                self.volume.full.store(starved && !grew && removed == 0, Ordering::Relaxed);
-            } else if !starved {
-                self.volume.full.store(false, Ordering::Relaxed);
-            }
-            if !grew {
+        let mut rounds = Rounds::default();
+        while !self.shared.closing.load(Ordering::Acquire) {
+            if !self.round(&mut rounds) {
                 let pool = lock(&self.volume.pool);
                 drop(self.volume.chores.wait_timeout(pool, PAUSE).unwrap_or_else(PoisonError::into_inner));
             }
         }
+    }
+
+    /// Does what is due. Says whether the next round is wanted at once.
+    pub(super) fn round(&self, rounds: &mut Rounds) -> bool {
+        let now = self.shared.world.monotonic();
+        let passed = |since: Option<Duration>, time: Duration| since.is_none_or(|since| now.saturating_sub(since) >= time);
+        self.trim();
+        let grew = self.grow(BATCH);
+        let changes = self.volume.changes.load(Ordering::Relaxed);
+        if passed(rounds.saved, CHECKPOINT) {
+            rounds.saved = Some(now);
+            if rounds.saved_changes != Some(changes) {
+                rounds.saved_changes = Some(changes);
+                self.save();
+            } else if self.volume.index == 0 {
+                // A sign of life also where nothing is recorded: a restart's gap begins at the last one.
+                self.shared.save_ledger();
+            }
+        }
+        let (low, starved) = self.shortage();
+        if passed(rounds.swept, RETENTION) || (low && !grew) {
+            rounds.swept = Some(now);
+            let removed = self.sweep();
+            if removed > 0 {
+                self.save();
+            }
+            // Only what no growth and no removal can help is a full volume.
+            self.volume.full.store(starved && !grew && removed == 0, Ordering::Relaxed);
+        } else if !starved {
+            self.volume.full.store(false, Ordering::Relaxed);
+        }
+        grew
     }
 
     /// Looks into every file that the checkpoint does not vouch for: seals what was open, finds what is free.
@@ -252,7 +264,7 @@ impl Keeper {
         if made.is_empty() {
             return false;
         }
-        let durable = self.volume.disk.sync_dir("segs");
+        let durable = if planted(Bug::ForgetName) { Ok(()) } else { self.volume.disk.sync_dir("segs") };
         let mut pool = lock(&self.volume.pool);
         for (number, size) in made {
             pool.grown(number, size, durable.is_ok());
@@ -283,7 +295,8 @@ impl Keeper {
             }
         }
         let files: Vec<_> = gone.iter().map(|(_, _, file, _)| Arc::clone(file)).collect();
-        if files.is_empty() || self.volume.disk.sync_written(&files).is_err() {
+        let synced = || planted(Bug::ReuseEarly) || self.volume.disk.sync_written(&files).is_ok();
+        if files.is_empty() || !synced() {
             return 0;
         }
         for (stream, key, _, size) in &gone {
@@ -334,13 +347,13 @@ impl Keeper {
     fn free_header(&self, file: &dyn DiskFile, number: u32, size: u64) -> io::Result<()> {
         let header = SegmentHeader {
             state: SegmentState::Free,
-            incarnation: rand::random(),
+            incarnation: self.shared.world.random(),
             node: self.shared.setup.node,
             volume: self.volume.id,
             number,
             stream: None::<StreamId>,
             class: RetentionClass::Standard,
-            created: UtcMicros::now(),
+            created: self.shared.world.now(),
             size,
             base: crate::model::MediaTicks::default(),
             clock_epoch: 0,

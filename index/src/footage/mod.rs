@@ -15,6 +15,7 @@ mod fragment;
 mod keeper;
 mod ledger;
 pub mod mp4;
+mod planted;
 mod pool;
 mod reader;
 mod recovery;
@@ -25,6 +26,7 @@ mod spans;
 pub mod tools;
 mod types;
 mod volume;
+mod world;
 mod writer;
 
 pub use fragment::Fragment;
@@ -56,6 +58,7 @@ use std::{
     time::Duration,
 };
 use volume::{Identity, Volume, lock};
+use world::{Machine, World};
 use writer::Writer;
 
 /// The footage of one node. See the module.
@@ -91,8 +94,9 @@ impl Store {
         locks: Vec<File>,
         notebook: Arc<dyn Notebook>,
     ) -> Result<Arc<Self>, OpenError> {
-        let ledger = Ledger::open(&setup.state_dir, notebook);
-        let (shared, leftovers) = Shared::open(setup, disks, ledger)?;
+        let world: Arc<dyn World> = Arc::new(Machine);
+        let ledger = Ledger::open(&setup.state_dir, notebook, Arc::clone(&world));
+        let (shared, leftovers) = Shared::open(setup, disks, ledger, world)?;
         let store = Self { shared: Arc::new(shared), cache: Arc::default(), threads: Mutex::default(), locks: Mutex::new(locks) };
         for (volume, leftovers) in store.shared.volumes.iter().zip(leftovers) {
             let writer = Writer::new(Arc::clone(volume), Arc::clone(&store.shared));
@@ -159,7 +163,7 @@ impl Store {
     /// are merged for drawing: a gap never vanishes in it, what holds both is partial.
     #[must_use]
     pub fn coverage(&self, stream: StreamId, window: Window, resolution: Duration) -> Vec<Interval> {
-        self.coverage_at(stream, window, resolution, UtcMicros::now())
+        self.coverage_at(stream, window, resolution, self.shared.world.now())
     }
 
     fn coverage_at(&self, stream: StreamId, window: Window, resolution: Duration, now: UtcMicros) -> Vec<Interval> {
@@ -304,7 +308,12 @@ fn refusal(name: &str, path: &Path, source: io::Error) -> OpenError {
 
 impl Shared {
     /// Opens every volume. See [`Store::open`].
-    fn open(setup: Setup, disks: Vec<Arc<dyn Disk>>, ledger: Ledger) -> Result<(Self, Vec<keeper::Leftovers>), OpenError> {
+    fn open(
+        setup: Setup,
+        disks: Vec<Arc<dyn Disk>>,
+        ledger: Ledger,
+        world: Arc<dyn World>,
+    ) -> Result<(Self, Vec<keeper::Leftovers>), OpenError> {
         if setup.volumes.is_empty() {
             return Err(OpenError::NoVolume);
         }
@@ -315,13 +324,14 @@ impl Shared {
         }
         let mut volumes = Vec::new();
         for ((index, volume), disk) in setup.volumes.iter().enumerate().zip(disks) {
-            let identity = Identity::read_or_make(&*disk, setup.node, rand::random()).map_err(|source| refuse(volume, source))?;
+            let fresh = (u128::from(world.random()) << 64 | u128::from(world.random())).to_le_bytes();
+            let identity = Identity::read_or_make(&*disk, setup.node, fresh).map_err(|source| refuse(volume, source))?;
             let (name, path) = (volume.name.clone(), volume.path.clone());
             let identity = identity.map_err(|reason| OpenError::Foreign { volume: name, path, reason })?;
             let pool = Pool::new(setup.segment_bytes, setup.sub_segment_bytes, volume.capacity);
             volumes.push(Arc::new(Volume::new(index as u16, volume, disk, identity.id, pool, setup.queue_bytes)));
         }
-        let shared = Self::new(setup, volumes, ledger);
+        let shared = Self::new(setup, volumes, ledger, world);
         let mut leftovers = Vec::new();
         for volume in &shared.volumes {
             leftovers.push(keeper::open(volume, &shared).map_err(|source| refuse_at(volume, source))?);

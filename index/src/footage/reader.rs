@@ -9,6 +9,7 @@ use super::{
     },
     fragment::Fragment,
     mp4,
+    planted::{Bug, planted},
     shared::Shared,
     types::ReadError,
     volume::lock,
@@ -170,7 +171,8 @@ impl Reader {
         Self::is_of(StreamId::from_raw(record.stream), fragment.stream)?;
         self.may(fragment.stream, record.window())?;
         let payload = Bytes::from(bytes).slice(RECORD_HEADER..);
-        if record.payload_len != fragment.length || checksum(key.incarnation, &payload) != record.payload_crc {
+        let whole = planted(Bug::TrustPayload) || checksum(key.incarnation, &payload) == record.payload_crc;
+        if record.payload_len != fragment.length || !whole {
             return Err(damaged(key, fragment.offset, "payload checksum"));
         }
         Fragment::new(payload, &record, head.header.base, Arc::clone(&head.tracks))

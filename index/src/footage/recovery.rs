@@ -12,6 +12,7 @@ use super::{
         BLOCK, DATA_START, Entry, FOOTER, MAX_RECORDS, RECORD_HEADER, RecordHeader, SegmentHeader, SegmentState, Trailer,
         checksum, encode_footer, footer_blocks, read_entries,
     },
+    planted::{Bug, planted},
     spans,
 };
 use crate::model::{StreamId, Window};
@@ -60,7 +61,7 @@ pub(super) fn probe(file: &dyn DiskFile, volume: u16, number: u32) -> io::Result
 /// have returned.
 fn sealed_meta(file: &dyn DiskFile, header: &SegmentHeader, volume: u16) -> io::Result<Option<SegmentMeta>> {
     let Some((salvaged, entries)) = footer(file, header)? else { return Ok(None) };
-    if !salvaged && !last_commit_is_whole(file, header.incarnation, &entries)? {
+    if !salvaged && !planted(Bug::TrustFooter) && !last_commit_is_whole(file, header.incarnation, &entries)? {
         return Ok(None);
     }
     Ok(meta_of(header, volume, &entries, None))
@@ -152,6 +153,7 @@ pub(super) fn scan(file: &dyn DiskFile, header: &SegmentHeader, known: Vec<Entry
                 records.push((at, record));
                 at = end;
             }
+            None if planted(Bug::TruncateAtBad) => break,
             None => match search(file, header.incarnation, at, limit, next)? {
                 Some(found) => {
                     gaps.push((at, found, records.len()));
@@ -165,7 +167,8 @@ pub(super) fn scan(file: &dyn DiskFile, header: &SegmentHeader, known: Vec<Entry
     classify(&mut scan, &records, &gaps);
     let last_commit = records.last().map(|(_, record)| record.span.commit);
     for (offset, record) in &records {
-        if Some(record.span.commit) == last_commit && !payload_is_whole(file, header.incarnation, *offset)? {
+        let open = Some(record.span.commit) == last_commit && !planted(Bug::TrustTail);
+        if open && !payload_is_whole(file, header.incarnation, *offset)? {
             scan.torn.push((*offset, offset + record.total_len()));
             continue;
         }

@@ -1,22 +1,23 @@
 //! The one who writes a volume: once a second it takes all pending drafts, writes them in the order of their place on disk, syncs
 //! once, and only then announces them (F3). The core, [`Writer::commit`], is one call without clock or thread, so that tests
-//! can crash it anywhere; [`run`] is the thread around it.
+//! can crash it anywhere; [`Writer::turn`] is what surrounds it each time, and [`run`] is the thread around it.
 
 use super::{
     catalogue::Commit,
     disk::{AlignedBuffer, DiskFile},
+    planted::{Bug, planted},
     pool::Size,
     segment::{OpenSegment, Place, record_bound, room},
     shared::Shared,
     types::{Announced, Draft, VolumeState},
-    volume::{Volume, lock, segment_name},
+    volume::{Queue, Volume, lock, segment_name},
 };
 use crate::model::{GapCause, StreamId, UtcMicros};
 use std::{
     collections::HashMap,
     io,
     sync::{Arc, PoisonError, atomic::Ordering},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 /// A write is at most about this long: more only costs memory.
@@ -33,7 +34,8 @@ pub(super) struct Writer {
     chains: HashMap<StreamId, [u8; 32]>,
     buffer: AlignedBuffer,
     scratch: Vec<u8>,
-    monotonic: Instant,
+    /// Drafts that the turn before found no file for.
+    waiting: Vec<Draft>,
 }
 
 /// What became of a commit's drafts.
@@ -75,13 +77,13 @@ impl Writer {
             chains: HashMap::new(),
             buffer: AlignedBuffer::default(),
             scratch: Vec::new(),
-            monotonic: Instant::now(),
+            waiting: Vec::new(),
         }
     }
 
     /// Makes drafts durable and announces them. Those of one stream keep their order.
     pub(super) fn commit(&mut self, mut drafts: Vec<Draft>, now: UtcMicros) -> Outcome {
-        let began = Instant::now();
+        let began = self.shared.world.monotonic();
         // By place on disk: open segments by number, new ones last. The sort is stable, so a stream's drafts stay in order.
         let place = |draft: &Draft| (self.open.get(&draft.stream).map_or(u32::MAX, |open| open.key.number), draft.stream);
         drafts.sort_by_cached_key(place);
@@ -99,7 +101,15 @@ impl Writer {
         if batch.files.is_empty() {
             return outcome;
         }
-        match self.volume.disk.sync_written(&batch.files) {
+        if planted(Bug::AnnounceFirst) {
+            self.tell(&batch.drafts);
+        }
+        let synced = match self.volume.disk.sync_written(&batch.files) {
+            _ if planted(Bug::SkipSync) => Ok(()),
+            Err(_) if planted(Bug::RetrySync) => self.volume.disk.sync_written(&batch.files),
+            synced => synced,
+        };
+        match synced {
             Ok(()) => self.announce(batch, began),
             Err(error) => {
                 // Never asked again: the segments keep their durable prefix, the drafts are still in memory.
@@ -148,7 +158,7 @@ impl Writer {
                 }
             }
             if let Some(open) = self.open.get_mut(&stream) {
-                open.encode(&draft, &mut self.buffer, &mut self.scratch, self.monotonic.elapsed().as_micros() as u64);
+                open.encode(&draft, &mut self.buffer, &mut self.scratch, self.shared.world.monotonic().as_micros() as u64);
                 open.touched = now;
                 batch.drafts.push(draft);
             }
@@ -211,7 +221,7 @@ impl Writer {
         let Some(number) = taken else { return Ok(false) };
         let file = self.volume.disk.open(&segment_name(number))?;
         let place = Place {
-            key: self.volume.key(number, rand::random()),
+            key: self.volume.key(number, self.shared.world.random()),
             node: self.shared.setup.node,
             volume: self.volume.id,
             size: bytes,
@@ -235,7 +245,8 @@ impl Writer {
 
     /// Seals segments whose streams have ended.
     fn seal_idle(&mut self, now: UtcMicros, batch: &mut Batch) {
-        let idle: Vec<_> = self.open.values().filter(|open| now.since(open.touched) > IDLE).map(|open| open.stream).collect();
+        let mut idle: Vec<_> = self.open.values().filter(|open| now.since(open.touched) > IDLE).map(|open| open.stream).collect();
+        idle.sort_unstable();
         for stream in idle {
             if let Err(error) = self.seal(stream, batch) {
                 self.fell(&error, false);
@@ -245,7 +256,7 @@ impl Writer {
     }
 
     /// Everything in the batch is durable: says so.
-    fn announce(&mut self, batch: Batch, began: Instant) {
+    fn announce(&mut self, batch: Batch, began: Duration) {
         let mut commits = Vec::with_capacity(batch.streams.len() + batch.sealed.len());
         let commit = |open: &mut OpenSegment, sealed| Commit {
             stream: open.stream,
@@ -269,12 +280,17 @@ impl Writer {
         self.shared.fragments.fetch_add(fragments, Ordering::Relaxed);
         {
             let mut stats = lock(&self.volume.stats);
-            stats.committed(began.elapsed(), batch.bytes);
+            stats.committed(self.shared.world.monotonic().saturating_sub(began), batch.bytes);
             stats.open = self.open.len();
         }
         self.volume.changed();
+        self.tell(&batch.drafts);
+    }
+
+    /// Calls the watchers.
+    fn tell(&self, drafts: &[Draft]) {
         let watchers = self.shared.watchers.read().unwrap_or_else(PoisonError::into_inner);
-        for draft in &batch.drafts {
+        for draft in drafts {
             let announced = Announced { stream: draft.stream, window: draft.window(), bytes: draft.bytes() as u64 };
             watchers.iter().for_each(|watch| watch(&announced));
         }
@@ -301,22 +317,36 @@ impl Writer {
     }
 }
 
-/// The thread: commits when it is time, when much is pending, when asked, and a last time at the end.
-pub(super) fn run(mut writer: Writer) {
-    let (volume, shared) = (Arc::clone(&writer.volume), Arc::clone(&writer.shared));
-    let mut waiting = Vec::new();
-    let mut last = Instant::now();
-    loop {
-        let (drafts, requests, closing) = next_batch(&volume, &shared, last, &mut waiting);
-        last = Instant::now();
+/// What a turn is to write.
+pub(super) struct Taken {
+    drafts: Vec<Draft>,
+    /// The requests to commit now that are answered by it.
+    requests: u64,
+    /// It is the last.
+    closing: bool,
+}
+
+impl Writer {
+    /// Everything that waits for this volume: what the turn before found no file for, then the queue, in order.
+    pub(super) fn take(&mut self, queue: &mut Queue) -> Taken {
+        let mut drafts = std::mem::take(&mut self.waiting);
+        drafts.append(&mut queue.drafts);
+        Taken { drafts, requests: queue.flush, closing: queue.closing }
+    }
+
+    /// One turn: commits what was taken, finds a home for what this volume refused, and answers who waits. Without clock or thread of
+    /// its own, as [`Writer::commit`] is.
+    pub(super) fn turn(&mut self, taken: Taken) {
+        let Taken { drafts, requests, closing } = taken;
+        let (volume, shared) = (Arc::clone(&self.volume), Arc::clone(&self.shared));
         let bytes: usize = drafts.iter().map(Draft::bytes).sum();
-        let outcome = writer.commit(drafts, UtcMicros::now());
-        waiting = outcome.waiting;
+        let outcome = self.commit(drafts, shared.world.now());
+        self.waiting = outcome.waiting;
         let homeless = match closing || volume.full.load(Ordering::Relaxed) {
-            true => std::mem::take(&mut waiting),
+            true => std::mem::take(&mut self.waiting),
             false => Vec::new(),
         };
-        let kept: usize = waiting.iter().map(Draft::bytes).sum();
+        let kept: usize = self.waiting.iter().map(Draft::bytes).sum();
         {
             let mut queue = lock(&volume.queue);
             queue.bytes -= bytes - kept;
@@ -326,26 +356,36 @@ pub(super) fn run(mut writer: Writer) {
         volume.committed.notify_all();
         shared.rehome(&volume, outcome.refused, "the disk refused it and there is no other");
         shared.rehome(&volume, homeless, "no segment is free and none is past its term");
-        if closing {
-            return;
+    }
+
+    /// Waits for the next commit to be due and takes what it is to write.
+    fn next(&mut self, last: Duration) -> Taken {
+        let (volume, shared) = (Arc::clone(&self.volume), Arc::clone(&self.shared));
+        let due = last + shared.setup.commit_every;
+        let mut queue = lock(&volume.queue);
+        loop {
+            let now = shared.world.monotonic();
+            let asked = queue.closing || queue.flush > queue.flushed;
+            let many = queue.bytes >= shared.setup.commit_bytes && !queue.drafts.is_empty() && self.waiting.is_empty();
+            if asked || many || now >= due {
+                return self.take(&mut queue);
+            }
+            queue = volume.work.wait_timeout(queue, due - now).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 }
 
-/// Waits for the next commit to be due and takes what it is to write.
-fn next_batch(volume: &Volume, shared: &Shared, last: Instant, waiting: &mut Vec<Draft>) -> (Vec<Draft>, u64, bool) {
-    let due = last + shared.setup.commit_every;
-    let mut queue = lock(&volume.queue);
+/// The thread: commits when it is time, when much is pending, when asked, and a last time at the end.
+pub(super) fn run(mut writer: Writer) {
+    let mut last = writer.shared.world.monotonic();
     loop {
-        let now = Instant::now();
-        let asked = queue.closing || queue.flush > queue.flushed;
-        let many = queue.bytes >= shared.setup.commit_bytes && !queue.drafts.is_empty() && waiting.is_empty();
-        if asked || many || now >= due {
-            let mut drafts = std::mem::take(waiting);
-            drafts.append(&mut queue.drafts);
-            return (drafts, queue.flush, queue.closing);
+        let taken = writer.next(last);
+        last = writer.shared.world.monotonic();
+        let closing = taken.closing;
+        writer.turn(taken);
+        if closing {
+            return;
         }
-        queue = volume.work.wait_timeout(queue, due - now).unwrap_or_else(PoisonError::into_inner).0;
     }
 }
 

@@ -4,6 +4,7 @@ use super::{
     BLOCK, DATA_START, ENTRY, FOOTER, FOOTER_HEAD, MAX_RECORDS, UUID_HEAD, VERSION, blocks, checksum, checksum_around, get,
     is_uuid_head, put, put_uuid_head,
 };
+use crate::footage::planted::{Bug, planted};
 use crate::model::{MediaTicks, NodeId, RetentionClass, StreamId, UtcMicros, VolumeId, Window};
 
 const HEADER_MAGIC: u64 = u64::from_le_bytes(*b"HAOHESEG");
@@ -242,8 +243,9 @@ pub(in crate::footage) fn footer_blocks(entries: u32) -> usize {
 /// The entries in a footer's first bytes. `None` if they are not those that the trailer was written for.
 pub(in crate::footage) fn read_entries(footer: &[u8], trailer: &Trailer) -> Option<Vec<Entry>> {
     let used = footer.get(..FOOTER_HEAD + trailer.entries as usize * ENTRY)?;
-    (is_uuid_head(used, FOOTER as u32, b"end1") && checksum(trailer.incarnation, used) == trailer.entries_crc)
-        .then(|| used[FOOTER_HEAD..].chunks_exact(ENTRY).map(Entry::decode).collect())
+    (is_uuid_head(used, FOOTER as u32, b"end1")
+        && (checksum(trailer.incarnation, used) == trailer.entries_crc || planted(Bug::TrustFooter)))
+    .then(|| used[FOOTER_HEAD..].chunks_exact(ENTRY).map(Entry::decode).collect())
 }
 
 impl Trailer {

@@ -6,7 +6,7 @@ mod tile;
 
 pub(super) use tile::{Facts, merge, tile};
 
-use super::{spans, volume::lock};
+use super::{spans, volume::lock, world::World};
 use crate::{
     journal::{Journal, Record, Seq},
     model::{GapCause, StreamId, UtcMicros, Window},
@@ -157,6 +157,7 @@ struct State {
 pub(super) struct Ledger {
     state: Mutex<State>,
     notebook: Arc<dyn Notebook>,
+    world: Arc<dyn World>,
     file: PathBuf,
 }
 
@@ -164,7 +165,7 @@ const PAGE: usize = 4096;
 
 impl Ledger {
     /// Reads the checkpoint in `state_dir`, if there is a whole one, and what the journal holds beyond it.
-    pub(super) fn open(state_dir: &Path, notebook: Arc<dyn Notebook>) -> Self {
+    pub(super) fn open(state_dir: &Path, notebook: Arc<dyn Notebook>, world: Arc<dyn World>) -> Self {
         let file = state_dir.join("ledger.json");
         let mut state: State = match std::fs::read(&file) {
             Ok(bytes) => serde_json::from_slice(&bytes).unwrap_or_else(|error| {
@@ -183,14 +184,14 @@ impl Ledger {
             state.seq = *last;
             facts.iter().for_each(|(_, kind, body)| state.apply(kind, body));
         }
-        Self { state: Mutex::new(state), notebook, file }
+        Self { state: Mutex::new(state), notebook, world, file }
     }
 
     pub(super) fn mark(&self, stream: StreamId, at: UtcMicros, cause: GapCause, detail: &str, newest: Option<UtcMicros>) {
         let detail: String = detail.chars().take(DETAIL).collect();
         let body = json!({ "stream": stream, "at_us": at, "cause": cause, "detail": detail });
         if lock(&self.state).streams.entry(stream).or_default().mark(Mark { at, cause, detail }, newest) {
-            self.notebook.note(UtcMicros::now(), "ledger.mark", body);
+            self.notebook.note(self.world.now(), "ledger.mark", body);
         }
     }
 
@@ -200,7 +201,7 @@ impl Ledger {
         }
         lock(&self.state).streams.entry(stream).or_default().lose(Loss { window, cause, units });
         let body = json!({ "stream": stream, "from_us": window.from, "to_us": window.to, "cause": cause, "units": units });
-        self.notebook.note(UtcMicros::now(), "ledger.loss", body);
+        self.notebook.note(self.world.now(), "ledger.loss", body);
     }
 
     /// Notes that the node was not running in `window`.
@@ -209,7 +210,7 @@ impl Ledger {
             return;
         }
         lock(&self.state).restarts.push(window);
-        self.notebook.note(UtcMicros::now(), "ledger.restart", json!({ "from_us": window.from, "to_us": window.to }));
+        self.notebook.note(self.world.now(), "ledger.restart", json!({ "from_us": window.from, "to_us": window.to }));
     }
 
     /// Notes that the retention rule removed recorded time.
@@ -220,12 +221,12 @@ impl Ledger {
             gone.iter().for_each(|window| spans::join(&mut story.removed, *window));
         }
         let windows: Vec<_> = gone.iter().map(|window| [window.from, window.to]).collect();
-        self.notebook.note(UtcMicros::now(), "ledger.expired", json!({ "stream": stream, "windows_us": windows }));
+        self.notebook.note(self.world.now(), "ledger.expired", json!({ "stream": stream, "windows_us": windows }));
     }
 
     /// A fact about the store itself, for the journal alone.
     pub(super) fn note(&self, kind: &'static str, body: Value) {
-        self.notebook.note(UtcMicros::now(), kind, body);
+        self.notebook.note(self.world.now(), kind, body);
     }
 
     /// The last sign of life of an earlier run, as far as the ledger knows.

@@ -75,9 +75,10 @@ impl Lives {
         setup.volumes = self.disks.iter().map(|_| VolumeSetup { capacity: 8 << 20, ..volume.clone() }).collect();
         // Retention is a step of the test, and then everything is past its term.
         setup.terms = RetentionTerms::default();
-        let ledger = Ledger::open(self.dir.path(), Arc::clone(&self.journal) as Arc<dyn Notebook>);
+        let world: Arc<dyn World> = Arc::new(Machine);
+        let ledger = Ledger::open(self.dir.path(), Arc::clone(&self.journal) as Arc<dyn Notebook>, Arc::clone(&world));
         let disks = self.disks.iter().map(|disk| Arc::new(disk.clone()) as Arc<dyn Disk>).collect();
-        let (shared, leftovers) = Shared::open(setup, disks, ledger).ok()?;
+        let (shared, leftovers) = Shared::open(setup, disks, ledger, world).ok()?;
         let shared = Arc::new(shared);
         let seen = Arc::clone(&self.announced);
         let watch = move |fragment: &Announced| {
