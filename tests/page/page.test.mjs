@@ -85,6 +85,26 @@ test("arrows walk over the tiles, and Enter takes the selected one", async () =>
   assert.match(page.url(), /[?&]s=2(&|$)/);
 });
 
+test("a question mark lists the keys, G and a letter open a page, and Escape goes one level up", async () => {
+  await page.keyboard.press("?");
+  const sheet = page.locator("[role=dialog]");
+  await sheet.waitFor();
+  assert.match(await sheet.innerText(), /G\s*W\s*实时/);
+  await shoot(page, "keys");
+  await page.keyboard.press("Escape");
+  await sheet.waitFor({ state: "detached" });
+  for (const [letter, path] of [["h", /\/health/], ["p", /\/playback/]]) {
+    await page.keyboard.press("g");
+    await page.keyboard.press(letter);
+    await page.waitForURL(path);
+  }
+  await page.keyboard.press("Escape");
+  await page.waitForURL(/\/health/);
+  await page.keyboard.press("g");
+  await page.keyboard.press("w");
+  await page.waitForURL(/\/wall/);
+});
+
 test("a frozen camera is marked stale within five seconds, then offline with its time, and comes back", async () => {
   const camera = room.lastCamera;
   room.last.kill("SIGSTOP");

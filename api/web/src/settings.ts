@@ -1,4 +1,4 @@
-/** What one workstation remembers: language, theme, and the last purpose text. The person's choice, never the system's. */
+/** What one workstation remembers: language, theme, and whether single keys act. The person's choice, never the system's. */
 import { create } from "zustand";
 import { persist } from "zustand/middleware";
 import type { Language } from "./i18n";
@@ -8,8 +8,11 @@ export type Theme = "dark" | "light";
 type Settings = {
   language: Language;
   theme: Theme;
+  /** Keys that work alone, without Control: off for whoever dictates. */
+  singleKeys: boolean;
   setLanguage(language: Language): void;
   setTheme(theme: Theme): void;
+  setSingleKeys(singleKeys: boolean): void;
 };
 
 export const useSettings = create<Settings>()(
@@ -17,10 +20,12 @@ export const useSettings = create<Settings>()(
     (set) => ({
       language: "zh",
       theme: "dark",
+      singleKeys: true,
       setLanguage: (language) => set({ language }),
       setTheme: (theme) => set({ theme }),
+      setSingleKeys: (singleKeys) => set({ singleKeys }),
     }),
-    { name: "haohe-settings", partialize: ({ language, theme }) => ({ language, theme }) },
+    { name: "haohe-settings", partialize: ({ language, theme, singleKeys }) => ({ language, theme, singleKeys }) },
   ),
 );
 

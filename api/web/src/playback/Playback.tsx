@@ -6,7 +6,7 @@ import { api, fetched, nodeNowUs } from "../api";
 import { useWords } from "../i18n";
 import { mayWatch, useMe } from "../session";
 import { NoticeBox } from "../ui/controls";
-import { useKeys } from "../ui/keys";
+import { useKeyTable } from "../ui/keys";
 import type { Camera, StreamKind, UtcMicros } from "../wire";
 import { camerasOf, MOST_CAMERAS, type PlaybackAddress } from "./address";
 import { ExportDialog } from "./ExportDialog";
@@ -21,6 +21,8 @@ import { AddCamera, Tools } from "./Tools";
 const FIRST_SPAN_S = 600;
 /** Where playback opens without a time: a little before now, where footage is durable. */
 const FIRST_BACK_US = 30e6;
+/** One picture at 25 a second. */
+const FRAME_US = 40_000;
 
 export function Playback() {
   const words = useWords();
@@ -174,55 +176,37 @@ function Running({
     if (next) engine.setRate(next);
   };
 
-  useKeys(({ code, shiftKey }) => {
-    const onButton =
-      document.activeElement?.closest("button, a, [role='radio']") !== null && document.activeElement !== document.body;
-    switch (code) {
-      case "Space":
-      case "KeyK":
-        if (code === "Space" && onButton) return false;
-        engine.play(code === "KeyK" ? false : !playing);
-        remember();
-        return true;
-      case "KeyL":
-        if (playing) step(1);
-        else engine.play(true);
-        return true;
-      case "KeyJ":
-        step(-1);
-        return true;
-      case "ArrowLeft":
-      case "ArrowRight":
-        if (document.activeElement?.closest("[role='radiogroup']")) return false;
-        seek(engine.nowUs() + (code === "ArrowLeft" ? -1 : 1) * (shiftKey ? 60e6 : 5e6));
-        return true;
-      case "Comma":
-      case "Period":
-        seek(engine.nowUs() + (code === "Comma" ? -40_000 : 40_000));
-        return true;
-      case "Equal":
-      case "NumpadAdd":
-        zoom(0.5);
-        return true;
-      case "Minus":
-      case "NumpadSubtract":
-        zoom(2);
-        return true;
-      case "BracketLeft":
-        mark("i", engine.nowUs());
-        return true;
-      case "BracketRight":
-        mark("o", engine.nowUs());
-        return true;
-      case "KeyE":
-        setExporting(true);
-        return true;
-      case "KeyT":
-        document.querySelector<HTMLInputElement>("input[name='time']")?.focus();
-        return true;
-      default:
-        return false;
-    }
+  const move = (byUs: number) => () => {
+    if (document.activeElement?.closest("[role='radiogroup']")) return false;
+    seek(engine.nowUs() + byUs);
+  };
+  useKeyTable("playback", {
+    toggle() {
+      if (document.activeElement?.closest("button, a, [role='radio']")) return false;
+      engine.play(!playing);
+      remember();
+    },
+    stop() {
+      engine.play(false);
+      remember();
+    },
+    faster() {
+      if (playing) step(1);
+      else engine.play(true);
+    },
+    slower: () => step(-1),
+    frame_back: () => seek(engine.nowUs() - FRAME_US),
+    frame_on: () => seek(engine.nowUs() + FRAME_US),
+    back: move(-5e6),
+    on: move(5e6),
+    minute_back: move(-60e6),
+    minute_on: move(60e6),
+    zoom_in: () => zoom(0.5),
+    zoom_out: () => zoom(2),
+    mark_in: () => mark("i", engine.nowUs()),
+    mark_out: () => mark("o", engine.nowUs()),
+    export: () => setExporting(true),
+    time: () => document.querySelector<HTMLInputElement>("input[name='time']")?.focus(),
   });
 
   const inUs = address.i === undefined ? undefined : address.i * 1e6;

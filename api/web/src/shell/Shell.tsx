@@ -1,14 +1,17 @@
 /** What surrounds every page; before it, whatever the person must do first: sign in, choose a password, state a purpose. */
-import { Outlet } from "@tanstack/react-router";
+import { Outlet, useRouter } from "@tanstack/react-router";
 import { useEffect, useState } from "react";
 import { useWords } from "../i18n";
 import { useMediaState } from "../media/client";
-import { mayWatch, useMe } from "../session";
+import { mayReadRegister, mayWatch, useMe } from "../session";
 import { applySettings, useSettings } from "../settings";
 import { ChangePassword } from "../signin/ChangePassword";
 import { DeclarePurpose } from "../signin/Purpose";
 import { SignIn } from "../signin/SignIn";
 import { NoticeBox } from "../ui/controls";
+import { useKeyTable } from "../ui/keys";
+import type { Me } from "../wire";
+import { KeySheet } from "./KeySheet";
 import { Rail } from "./Rail";
 import styles from "./Shell.module.css";
 import { TopBar } from "./TopBar";
@@ -19,6 +22,7 @@ export function Shell() {
   const { me, signedOut, fetched, lostSinceMs } = useMe();
   const link = useMediaState((state) => state.link);
   const [changingPurpose, setChangingPurpose] = useState(false);
+  const [sheet, setSheet] = useState(false);
 
   useEffect(() => {
     applySettings({ language, theme });
@@ -39,6 +43,7 @@ export function Shell() {
 
   return (
     <div className={styles.shell}>
+      <Everywhere me={me} onHelp={() => setSheet(true)} />
       <a className={styles.skip} href="#content">
         {words("skip_to_content")}
       </a>
@@ -46,11 +51,37 @@ export function Shell() {
         me={me}
         lostSinceMs={lostSinceMs ?? (link.state === "lost" ? link.sinceMs : undefined)}
         onPurpose={() => setChangingPurpose(true)}
+        onKeys={() => setSheet(true)}
       />
       <Rail me={me} />
       <main className={styles.page} id="content" tabIndex={-1}>
         <Outlet />
       </main>
+      {sheet && <KeySheet onClose={() => setSheet(false)} />}
     </div>
   );
+}
+
+/** The keys that work on every page. */
+function Everywhere({ me, onHelp }: { me: Me; onHelp(): void }) {
+  const router = useRouter();
+  /** Whoever may not open a page is not led to it by a key either. */
+  const to = (path: "/wall" | "/playback" | "/health" | "/records", may = true) => may && router.navigate({ to: path });
+  useKeyTable("anywhere", {
+    help: onHelp,
+    wall: () => to("/wall", mayWatch(me)),
+    playback: () => to("/playback", mayWatch(me)),
+    health: () => to("/health"),
+    records: () => to("/records", mayReadRegister(me)),
+    fullscreen() {
+      // A browser may refuse (a kiosk is full-screen already); then nothing changes.
+      if (document.fullscreenElement) document.exitFullscreen().catch(() => {});
+      else document.documentElement.requestFullscreen().catch(() => {});
+    },
+    up() {
+      if (!router.history.canGoBack() || router.state.location.pathname === "/wall") return false;
+      router.history.back();
+    },
+  });
+  return null;
 }

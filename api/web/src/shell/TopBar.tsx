@@ -5,6 +5,8 @@ import { useSessionActs } from "../session";
 import { categoryKey } from "../signin/purpose";
 import { clockTime, span } from "../time";
 import { Button } from "../ui/controls";
+import { caps } from "../ui/keymap";
+import { useWaitingKey } from "../ui/keys";
 import type { Me } from "../wire";
 import styles from "./Shell.module.css";
 import { LanguageSwitch, ThemeSwitch } from "./switches";
@@ -15,7 +17,17 @@ function tierWord(words: (key: Key) => string, tier: string): string {
 }
 
 /** Node, connection, the node's clock, person and purpose. Hatched while the node does not answer. */
-export function TopBar({ me, lostSinceMs, onPurpose }: { me: Me; lostSinceMs: number | undefined; onPurpose(): void }) {
+export function TopBar({
+  me,
+  lostSinceMs,
+  onPurpose,
+  onKeys,
+}: {
+  me: Me;
+  lostSinceMs: number | undefined;
+  onPurpose(): void;
+  onKeys(): void;
+}) {
   const words = useWords();
   const { signOut } = useSessionActs();
   return (
@@ -32,6 +44,7 @@ export function TopBar({ me, lostSinceMs, onPurpose }: { me: Me; lostSinceMs: nu
       <span className={styles.spring} aria-live="polite">
         {lostSinceMs !== undefined && <Lost sinceMs={lostSinceMs} />}
       </span>
+      <Waiting />
       {me.purpose && (
         <Button look="quiet" onPress={onPurpose} aria-label={words("purpose_change")}>
           <span className={styles.purpose}>
@@ -43,12 +56,26 @@ export function TopBar({ me, lostSinceMs, onPurpose }: { me: Me; lostSinceMs: nu
       )}
       <span className={styles.person}>{me.person.display || me.person.name}</span>
       <Clock />
+      <Button look="quiet" onPress={onKeys} aria-label={words("keys_title")}>
+        ?
+      </Button>
       <LanguageSwitch />
       <ThemeSwitch />
       <Button look="quiet" onPress={signOut}>
         {words("sign_out")}
       </Button>
     </header>
+  );
+}
+
+/** A sequence that has begun: `G …`. */
+function Waiting() {
+  const chord = useWaitingKey((state) => state.chord);
+  if (chord === undefined) return null;
+  return (
+    <span className={styles.waiting}>
+      <kbd>{caps(chord).join(" ")}</kbd> …
+    </span>
   );
 }
 

@@ -1,17 +1,29 @@
 // @vitest-environment happy-dom
-import { fireEvent, render, screen } from "@testing-library/react";
+import { cleanup, fireEvent, render, screen } from "@testing-library/react";
 import { afterEach, expect, test, vi } from "vitest";
-import { digitOf, useKeys } from "./keys";
+import { useSettings } from "../settings";
+import { type Acts, useKeyTable } from "./keys";
 
 afterEach(() => {
-  document.body.innerHTML = "";
+  cleanup();
+  useSettings.setState({ singleKeys: true });
 });
 
-function Listener({ heard, used }: { heard(code: string): void; used: boolean }) {
-  useKeys(({ code }) => {
-    heard(code);
-    return used;
-  });
+function acts(heard: (act: string) => unknown): Acts<"anywhere"> {
+  const told = (act: string) => () => heard(act);
+  return {
+    help: told("help"),
+    wall: told("wall"),
+    playback: told("playback"),
+    health: told("health"),
+    records: told("records"),
+    fullscreen: told("fullscreen"),
+    up: told("up"),
+  };
+}
+
+function Listener({ heard }: { heard(act: string): unknown }) {
+  useKeyTable("anywhere", acts(heard));
   return (
     <>
       <button type="button">button</button>
@@ -20,23 +32,39 @@ function Listener({ heard, used }: { heard(code: string): void; used: boolean })
   );
 }
 
-test("a key that the page uses does not reach the focused button", () => {
+test("a key that the page uses does not reach the focused button, one that it declines does", () => {
   const heard = vi.fn();
-  render(<Listener heard={heard} used />);
-  const went = fireEvent.keyDown(screen.getByText("button"), { code: "Enter" });
-  expect(heard).toHaveBeenCalledWith("Enter");
-  expect(went).toBe(false);
+  render(<Listener heard={heard} />);
+  expect(fireEvent.keyDown(screen.getByText("button"), { code: "KeyF" })).toBe(false);
+  expect(heard).toHaveBeenCalledWith("fullscreen");
+  heard.mockReturnValue(false);
+  expect(fireEvent.keyDown(screen.getByText("button"), { code: "KeyF" })).toBe(true);
 });
 
 test("writing, composing and shortcuts of the browser are left alone", () => {
   const heard = vi.fn();
-  render(<Listener heard={heard} used />);
-  fireEvent.keyDown(screen.getByLabelText("text"), { code: "Digit1" });
-  fireEvent.keyDown(screen.getByText("button"), { code: "KeyR", ctrlKey: true });
-  fireEvent.keyDown(screen.getByText("button"), { code: "KeyR", isComposing: true });
+  render(<Listener heard={heard} />);
+  fireEvent.keyDown(screen.getByLabelText("text"), { code: "KeyF" });
+  fireEvent.keyDown(screen.getByText("button"), { code: "KeyF", ctrlKey: true });
+  fireEvent.keyDown(screen.getByText("button"), { code: "KeyF", isComposing: true });
   expect(heard).not.toHaveBeenCalled();
 });
 
-test("the number row and the keypad both type digits", () => {
-  expect([digitOf("Digit7"), digitOf("Numpad0"), digitOf("KeyA")]).toEqual(["7", "0", undefined]);
+test("a sequence of two keys is heard as one act", () => {
+  const heard = vi.fn();
+  render(<Listener heard={heard} />);
+  fireEvent.keyDown(document.body, { code: "KeyG" });
+  expect(heard).not.toHaveBeenCalled();
+  fireEvent.keyDown(document.body, { code: "KeyH" });
+  expect(heard.mock.calls).toEqual([["health"]]);
+});
+
+test("single keys can be switched off, and Escape still works", () => {
+  const heard = vi.fn();
+  useSettings.setState({ singleKeys: false });
+  render(<Listener heard={heard} />);
+  fireEvent.keyDown(document.body, { code: "KeyF" });
+  expect(heard).not.toHaveBeenCalled();
+  fireEvent.keyDown(document.body, { code: "Escape" });
+  expect(heard).toHaveBeenCalledWith("up");
 });

@@ -6,13 +6,15 @@ import { api, fetched, nodeNowUs } from "../api";
 import { useWords } from "../i18n";
 import { type Media, openMedia, pageNowMs, useMediaState } from "../media/client";
 import type { Rect, Want } from "../media/protocol";
+import { camerasOf } from "../playback/address";
 import { mayReadRegister, mayWatch, useMe } from "../session";
 import { moment } from "../time";
 import { Button, Choice, NoticeBox } from "../ui/controls";
-import { digitOf, useKeys } from "../ui/keys";
+import { digitOf } from "../ui/keymap";
+import { useKeyTable } from "../ui/keys";
 import type { Camera } from "../wire";
 import { LAYOUTS, type SpotStream, type WallAddress } from "./address";
-import { arrange, neighbour, type Place } from "./layout";
+import { arrange, type Direction, neighbour, type Place } from "./layout";
 import { spotTier, useTooHeavy } from "./spot";
 import { tileState } from "./state";
 import { Tile } from "./Tile";
@@ -99,6 +101,7 @@ function CameraWall({ cameras, person }: { cameras: Camera[]; person: string }) 
   const [selected, setSelected] = useState(0);
   const [typed, setTyped] = useState("");
   const [unknown, setUnknown] = useState<string>();
+  const [labels, setLabels] = useState(true);
   useHalfSecond();
 
   const layout = address.l ?? 16;
@@ -142,52 +145,42 @@ function CameraWall({ cameras, person }: { cameras: Camera[]; person: string }) 
   const toGroup = (next: number) => {
     if (next >= 1 && next <= groups) change({ p: next });
   };
-  const replay = () => {
-    if (!spotCamera) return;
-    go({ to: "/playback", search: { c: String(spotCamera.id), t: Math.floor(nodeNowUs() / 1e6) - 30, z: 600 } });
+  /** Half a minute ago, of as many of these cameras as playback takes. */
+  const replay = (of: readonly (Camera | undefined)[]) => {
+    const wanted = camerasOf(of.map((camera) => camera?.id).join(","));
+    if (wanted.length === 0) return;
+    go({ to: "/playback", search: { c: wanted.join(","), t: Math.floor(nodeNowUs() / 1e6) - 30, z: 600 } });
   };
 
-  useKeys(({ code }) => {
-    const digit = digitOf(code);
-    if (digit !== undefined) {
+  const arrow = (direction: Direction) => () => {
+    if (document.activeElement?.closest("[role='radiogroup']")) return false;
+    select(neighbour(places, selected, direction));
+  };
+  useKeyTable("wall", {
+    digit({ code }) {
       setUnknown(undefined);
-      setTyped((text) => (text + digit).slice(-9));
-      return true;
-    }
-    switch (code) {
-      case "Enter":
-      case "NumpadEnter": {
-        if (typed) toSpot(Number(typed));
-        else if (document.activeElement?.closest("button:not([data-state]), a")) return false;
-        else if (shown[selected]) toSpot(shown[selected].id);
-        return true;
-      }
-      case "Escape":
-        setTyped("");
-        setUnknown(undefined);
-        return true;
-      case "Backspace":
-        setTyped((text) => text.slice(0, -1));
-        return true;
-      case "ArrowUp":
-      case "ArrowDown":
-      case "ArrowLeft":
-      case "ArrowRight":
-        if (document.activeElement?.closest("[role='radiogroup']")) return false;
-        select(neighbour(places, selected, code.slice(5).toLowerCase() as "up" | "down" | "left" | "right"));
-        return true;
-      case "BracketLeft":
-        toGroup(group - 1);
-        return true;
-      case "BracketRight":
-        toGroup(group + 1);
-        return true;
-      case "KeyR":
-        replay();
-        return true;
-      default:
-        return false;
-    }
+      setTyped((text) => (text + digitOf(code)).slice(-9));
+    },
+    enter() {
+      if (typed) toSpot(Number(typed));
+      else if (document.activeElement?.closest("button:not([data-state]), a")) return false;
+      else if (shown[selected]) toSpot(shown[selected].id);
+    },
+    clear() {
+      if (typed === "" && unknown === undefined) return false;
+      setTyped("");
+      setUnknown(undefined);
+    },
+    rub: () => setTyped((text) => text.slice(0, -1)),
+    up: arrow("up"),
+    down: arrow("down"),
+    left: arrow("left"),
+    right: arrow("right"),
+    previous: () => toGroup(group - 1),
+    next: () => toGroup(group + 1),
+    replay: () => replay([spotCamera]),
+    replay_view: () => replay([spotCamera, ...shown]),
+    labels: () => setLabels((shows) => !shows),
   });
 
   const nowMs = pageNowMs();
@@ -233,7 +226,7 @@ function CameraWall({ cameras, person }: { cameras: Camera[]; person: string }) 
           ]}
           onChange={(q) => go({ search: ({ q: _, ...old }) => (q === "auto" ? old : { ...old, q }), replace: true })}
         />
-        <Button onPress={replay} isDisabled={!spotCamera}>
+        <Button onPress={() => replay([spotCamera])} isDisabled={!spotCamera}>
           {words("wall_to_playback")}
         </Button>
         <span aria-live="polite">
@@ -255,7 +248,7 @@ function CameraWall({ cameras, person }: { cameras: Camera[]; person: string }) 
         </span>
       </div>
       <div className={styles.wall} ref={host}>
-        <ul className={styles.tiles} aria-label={words("wall_tiles")}>
+        <ul className={styles.tiles} data-labels={labels} aria-label={words("wall_tiles")}>
           <Tile
             spot
             camera={spotCamera}
