@@ -107,6 +107,7 @@ test("a question mark lists the keys, G and a letter open a page, and Escape goe
 
 test("a frozen camera is marked stale within five seconds, then offline with its time, and comes back", async () => {
   const camera = room.lastCamera;
+  await until("a picture", 30, async () => (await stateOf(camera)) === "key");
   room.last.kill("SIGSTOP");
   try {
     const from = performance.now();
@@ -217,6 +218,45 @@ test("health names what is wrong first, and every camera", async () => {
   assert.equal(await page.locator("tr[data-camera]").count(), 16);
   assert.match(await page.locator("main").innerText(), /正在录像 \d+ \/ 16 路/);
   await shoot(page, "health");
+});
+
+test("an administrator adds a camera with the driver of our own, sees it record, and removes it", async () => {
+  const { cameras } = await api("/cameras");
+  const main = cameras[0].streams.find(({ kind }) => kind === "main").address;
+  await page.goto(`${room.url}/admin`);
+  await page.click("button:has-text('添加摄像机')");
+  await page.fill("[role=dialog] input[name=name]", "东门岗亭");
+  await page.fill("[role=dialog] input[name=place]", "东苑社区/3号片区");
+  await page.fill("[role=dialog] input[name=main]", "203.0.113.9/main");
+  await page.click("[role=dialog] label:has-text('native')");
+  await page.click("[role=dialog] button[type=submit]");
+  assert.match(await page.locator("[role=dialog] [role=alert]").innerText(), /rtsp:\/\//);
+  await shoot(page, "admin-camera");
+  await page.fill("[role=dialog] input[name=main]", main);
+  await page.click("[role=dialog] button[type=submit]");
+  const row = page.locator("tr[data-camera='17']");
+  await row.waitFor();
+  assert.match(await row.innerText(), /native/);
+  await shoot(page, "admin");
+  await until("camera 17 plays", 30, async () => {
+    const list = await api("/cameras");
+    return list.cameras.find(({ id }) => id === 17)?.streams[0].state.word === "playing";
+  });
+  await row.locator("button").click();
+  await page.click("[role=dialog] button:has-text('移除摄像机')");
+  await page.click("[role=dialog] button:has-text('确认移除')");
+  await row.waitFor({ state: "detached" });
+});
+
+test("a new person gets a password that is shown once", async () => {
+  await page.goto(`${room.url}/admin?s=people`);
+  await page.click("button:has-text('添加人员')");
+  await page.fill("[role=dialog] input[name=account]", "li");
+  await page.fill("[role=dialog] input[name=display]", "李");
+  await page.click("[role=dialog] button[type=submit]");
+  assert.match(await page.locator("[role=status] code").innerText(), /\S{8,}/);
+  assert.match(await page.locator("tbody tr:has(td:text-is('li'))").innerText(), /须更换密码/);
+  await shoot(page, "admin-people");
 });
 
 test("an auditor sees the register and no picture", async () => {

@@ -47,9 +47,14 @@ pub(super) struct CameraBody {
     /// `tcp` or `udp`.
     #[schema(value_type = String)]
     transport: Transport,
-    /// `retina` or `libav`, as configured or as the probe chose; `null` before.
+    /// `retina`, `libav` or `native`, as configured or as the probe chose; `null` before.
     #[schema(value_type = Option<String>)]
     driver: Option<Driver>,
+    /// The driver asked for; `null` lets the probe choose.
+    #[schema(value_type = Option<String>)]
+    driver_wanted: Option<Driver>,
+    /// The legal basis for recording sound; `null`: no sound is asked for.
+    audio: Option<String>,
     /// Whether a user name and password are known.
     has_password: bool,
     /// `api` or `config`: where it can be changed.
@@ -205,6 +210,8 @@ fn body(
         priority: camera.priority,
         transport: camera.transport,
         driver: camera.driver.or(entry.verdict),
+        driver_wanted: camera.driver,
+        audio: camera.audio.map(|AudioBasis(basis)| basis),
         has_password: entry.has_password,
         managed: match entry.managed {
             Managed::Api => "api",

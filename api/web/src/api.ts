@@ -3,7 +3,30 @@
  * the network or the node may do. Whatever is shown carries the time it was true (`asOf`).
  */
 import type { Both } from "./i18n";
-import type { AccessRecords, Cameras, Coverage, ExportJob, Fragments, Health, Me, Purpose, StreamKind, UtcMicros } from "./wire";
+import type {
+  AccessRecords,
+  AccountWish,
+  Cameras,
+  CameraWish,
+  Coverage,
+  Erasure,
+  Erasures,
+  ExportJob,
+  Fragments,
+  Health,
+  Hold,
+  Holds,
+  Ledger,
+  LedgerBy,
+  Me,
+  OneTime,
+  OrderWish,
+  People,
+  Purpose,
+  Retention,
+  StreamKind,
+  UtcMicros,
+} from "./wire";
 
 /** What an operator reads when something cannot be had: the state, then the remedy. `code` is stable, for the page's own rules. */
 export type Notice = { status: number; code: string; state: Both; remedy: Both; field?: string; retryAfterS?: number };
@@ -47,6 +70,8 @@ export function learnClock(serverUs: UtcMicros, sentMs: number, receivedMs: numb
 /** An answer that has not begun by then is as good as none: a node that hangs must look lost, not slow. */
 const PATIENCE_MS = 10_000;
 const PATIENCE_FOR_LIFE_MS = 4000;
+/** A month of every camera is summed before the answer begins. */
+const PATIENCE_FOR_SUMS_MS = 25_000;
 
 async function request(
   method: string,
@@ -122,6 +147,13 @@ export const api = {
   changePassword: (old: string, fresh: string) => act(json<void>("POST", "/me/password", { old, new: fresh })),
   declarePurpose: (purpose: Purpose) => act(json<void>("PUT", "/me/purpose", purpose)),
   cameras: (signal?: AbortSignal) => json<Cameras>("GET", "/cameras", undefined, signal),
+  addCamera: (wish: CameraWish) => act(json<void>("POST", "/cameras", wish)),
+  changeCamera: (wish: CameraWish) => act(json<void>("PUT", `/cameras/${wish.id}`, wish)),
+  removeCamera: (id: number) => act(json<void>("DELETE", `/cameras/${id}`)),
+  people: (signal?: AbortSignal) => json<People>("GET", "/people", undefined, signal),
+  addPerson: (wish: AccountWish) => act(json<OneTime>("POST", "/people", wish)),
+  changePerson: (name: string, wish: AccountWish) => act(json<void>("PUT", `/people/${encodeURIComponent(name)}`, wish)),
+  newPassword: (name: string) => act(json<OneTime>("POST", `/people/${encodeURIComponent(name)}/password`, {})),
   health: (signal?: AbortSignal) => json<Health>("GET", "/health", undefined, signal),
   coverage: (
     wanted: { cameras: number[]; stream: StreamKind; from_us: UtcMicros; to_us: UtcMicros; px: number },
@@ -152,6 +184,18 @@ export const api = {
   }) => act(json<ExportJob>("POST", "/exports", wanted, undefined, 30 * 60_000)),
   exportJob: (id: string, signal?: AbortSignal) =>
     json<ExportJob>("GET", `/exports/${encodeURIComponent(id)}`, undefined, signal),
+  ledger: (
+    wanted: { from_us: UtcMicros; to_us: UtcMicros; by: LedgerBy; stream: StreamKind; place?: string },
+    signal?: AbortSignal,
+  ) => json<Ledger>("GET", `/ledger${query(wanted)}`, undefined, signal, PATIENCE_FOR_SUMS_MS),
+  retention: (signal?: AbortSignal) => json<Retention>("GET", "/retention", undefined, signal),
+  holds: (signal?: AbortSignal) => json<Holds>("GET", "/holds", undefined, signal),
+  addHold: (wish: OrderWish) => act(json<Hold>("POST", "/holds", wish)),
+  moveHold: (id: number, move: "approve" | "decline" | "release", reason: string) =>
+    act(json<Hold>("POST", `/holds/${id}/${move}`, move === "release" ? { reason } : {})),
+  erasures: (signal?: AbortSignal) => json<Erasures>("GET", "/erasures", undefined, signal),
+  addErasure: (wish: OrderWish) => act(json<Erasure>("POST", "/erasures", wish)),
+  moveErasure: (id: number, move: "approve" | "decline") => act(json<Erasure>("POST", `/erasures/${id}/${move}`, {})),
   accessRecords: (
     filter: {
       person?: string;

@@ -1,7 +1,9 @@
 /** The page's addresses. What is on screen stands in the URL, so that a link reopens it. Every page is loaded when first opened. */
 import { createRootRoute, createRoute, createRouter, lazyRouteComponent, redirect } from "@tanstack/react-router";
+import { readAdmin } from "./admin/address";
 import { readHealth } from "./health/address";
 import { useWords } from "./i18n";
+import { readLedger, readOrder } from "./keeping/address";
 import { readPlayback } from "./playback/address";
 import { readRecords } from "./records/address";
 import { Shell } from "./shell/Shell";
@@ -47,11 +49,45 @@ export const healthRoute = createRoute({
   component: lazyRouteComponent(() => import("./health/Health"), "Health"),
 });
 
+export const ledgerRoute = createRoute({
+  getParentRoute: () => root,
+  path: "/health/ledger",
+  validateSearch: readLedger,
+  component: lazyRouteComponent(() => import("./keeping/Ledger"), "Ledger"),
+});
+
+export const retentionRoute = createRoute({
+  getParentRoute: () => root,
+  path: "/health/retention",
+  component: lazyRouteComponent(() => import("./keeping/Retention"), "Retention"),
+});
+
+export const holdsRoute = createRoute({
+  getParentRoute: () => root,
+  path: "/health/holds",
+  validateSearch: readOrder,
+  component: lazyRouteComponent(() => import("./keeping/Orders"), "Holds"),
+});
+
+export const erasuresRoute = createRoute({
+  getParentRoute: () => root,
+  path: "/health/erasures",
+  validateSearch: readOrder,
+  component: lazyRouteComponent(() => import("./keeping/Orders"), "Erasures"),
+});
+
 export const recordsRoute = createRoute({
   getParentRoute: () => root,
   path: "/records",
   validateSearch: readRecords,
   component: lazyRouteComponent(() => import("./records/Records"), "Records"),
+});
+
+export const adminRoute = createRoute({
+  getParentRoute: () => root,
+  path: "/admin",
+  validateSearch: readAdmin,
+  component: lazyRouteComponent(() => import("./admin/Admin"), "Admin"),
 });
 
 /** Search values are written as they are read by people: `c=1,2`, not JSON. */
@@ -63,7 +99,18 @@ const stringifySearch = (search: Record<string, unknown>) => {
 };
 
 export const router = createRouter({
-  routeTree: root.addChildren([home, wallRoute, playbackRoute, healthRoute, recordsRoute]),
+  routeTree: root.addChildren([
+    home,
+    wallRoute,
+    playbackRoute,
+    healthRoute,
+    ledgerRoute,
+    retentionRoute,
+    holdsRoute,
+    erasuresRoute,
+    recordsRoute,
+    adminRoute,
+  ]),
   parseSearch,
   stringifySearch,
 });

@@ -40,3 +40,4 @@ export function useSessionActs() {
 
 export const mayWatch = (me: Me) => me.person.roles.includes("operator");
 export const mayReadRegister = (me: Me) => me.person.roles.includes("auditor");
+export const mayAdminister = (me: Me) => me.person.roles.includes("admin");

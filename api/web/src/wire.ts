@@ -25,6 +25,8 @@ export type StreamState = {
 
 export type CameraStream = {
   kind: StreamKind;
+  /** Only for those who may change cameras. */
+  address?: string;
   state: StreamState;
   codec?: string | null;
   width?: number | null;
@@ -42,16 +44,62 @@ export type Camera = {
   place: string[];
   initials: string;
   enabled: boolean;
-  retention: string;
-  driver?: string | null;
+  retention: RetentionClass;
+  priority: Priority;
+  transport: Transport;
+  /** As configured, or as the probe chose. */
+  driver?: Driver | null;
+  /** As configured; `null` lets the probe choose. */
+  driver_wanted: Driver | null;
+  /** The legal basis for recording sound; `null`: no sound is asked for. */
+  audio: string | null;
+  has_password: boolean;
+  /** Where it can be changed. */
+  managed: "api" | "config";
   streams: CameraStream[];
 };
+
+export type RetentionClass = "standard" | "key_target";
+export type Priority = "low" | "normal" | "key";
+export type Transport = "tcp" | "udp";
+export type Driver = "retina" | "libav" | "native";
+
+/** All of a camera's settings. `user` and `password` left out: what is known stays; an empty user forgets it. */
+export type CameraWish = Pick<Camera, "id" | "name" | "place" | "transport" | "retention" | "priority" | "audio" | "enabled"> & {
+  main: string;
+  sub: string | null;
+  driver: Driver | null;
+  user?: string;
+  password?: string;
+};
+
+export type RightsScope = "everything" | { place: string[] } | { camera: number };
+export type Account = {
+  name: string;
+  display: string;
+  unit: string;
+  roles: Role[];
+  scopes: RightsScope[];
+  disabled: boolean;
+  must_change_password: boolean;
+};
+export type People = { people: Account[] };
+/** Left out is left as it is. */
+export type AccountWish = Partial<Pick<Account, "name" | "display" | "unit" | "roles" | "scopes" | "disabled">>;
+export type OneTime = { name: string; one_time_password: string };
 
 export type Cameras = { cameras: Camera[]; as_of_us: UtcMicros };
 
 /** from, to, code (0 is recorded, else a gap cause), recorded share of the interval 0..1. */
 export type CoverageInterval = [UtcMicros, UtcMicros, number, number];
-export type CoverageRow = { camera: number; stream: StreamKind; first_us?: UtcMicros | null; intervals: CoverageInterval[] };
+export type CoverageRow = {
+  camera: number;
+  stream: StreamKind;
+  first_us?: UtcMicros | null;
+  intervals: CoverageInterval[];
+  /** What the place that knows the cause added, by index of the interval: "deleted by rule R at T" is one. */
+  details?: [number, string][];
+};
 export type Coverage = {
   from_us: UtcMicros;
   to_us: UtcMicros;
@@ -121,3 +169,105 @@ export type AccessRecord = {
   bytes: number | null;
 };
 export type AccessRecords = { records: AccessRecord[]; next_before_seq: number | null };
+
+export type LedgerBy = "camera_day" | "place_day";
+/** Seconds of one camera or place on one day. `completeness` is recorded of expected, 0..1; null where nothing was expected. */
+export type LedgerRow = {
+  camera?: number;
+  name?: string;
+  place?: string[];
+  day?: string;
+  from_us?: UtcMicros;
+  to_us?: UtcMicros;
+  cameras: number;
+  window_s: number;
+  expected_s: number;
+  recorded_s: number;
+  missing_s: number;
+  partial_s: number;
+  units_lost: number;
+  completeness: number | null;
+  /** Seconds by cause, only those above 0. */
+  gaps: Record<string, number>;
+};
+export type Ledger = {
+  from_us: UtcMicros;
+  to_us: UtcMicros;
+  as_of_us: UtcMicros;
+  zone: string;
+  definitions: Record<string, Both>;
+  causes: Record<string, Both>;
+  rows: LedgerRow[];
+  total: Omit<LedgerRow, "camera" | "name" | "place" | "day">;
+};
+
+export type RetentionOfVolume = {
+  name: string;
+  capacity_bytes: number;
+  used_bytes: number;
+  held_bytes: number;
+  rate_bytes_per_day: number;
+  full_us: UtcMicros | null;
+  breach_us: UtcMicros | null;
+};
+export type RetentionOfCamera = {
+  camera: number;
+  name: string;
+  place: string[];
+  class: RetentionClass;
+  term_s: number;
+  oldest_us: UtcMicros | null;
+  achieved_s: number;
+  /** null: not recorded for long enough to say. */
+  kept: boolean | null;
+  rate_bytes_per_day: number;
+  held_bytes: number;
+};
+export type Retention = {
+  as_of_us: UtcMicros;
+  /** Nothing is deleted since then: the clock is in doubt. */
+  frozen_us: UtcMicros | null;
+  quota_bytes: number;
+  held_bytes: number;
+  classes: { class: RetentionClass; term_s: number; cameras: number; achieved_s_min: number | null }[];
+  volumes: RetentionOfVolume[];
+  cameras: RetentionOfCamera[];
+  breach_us: UtcMicros | null;
+  sentence: Both | null;
+  remedy: Both | null;
+};
+
+export type May = { request: boolean; approve: boolean };
+export type HoldState = "requested" | "active" | "declined" | "released" | "expired" | "lapsed";
+type Order = {
+  id: number;
+  cameras: number[];
+  from_us: UtcMicros;
+  to_us: UtcMicros;
+  reason: string;
+  authority: string;
+  requested_by: string;
+  requested_us: UtcMicros;
+  approved_by: string | null;
+  approved_us: UtcMicros | null;
+};
+export type Hold = Order & {
+  state: HoldState;
+  release_requested_by: string | null;
+  ended_by: string | null;
+  ended_us: UtcMicros | null;
+  expires_us: UtcMicros;
+  bytes: number;
+};
+export type Holds = { quota_bytes: number; held_bytes: number; may: May; holds: Hold[] };
+export type ErasureState = "requested" | "approved" | "done" | "declined" | "lapsed";
+export type Erasure = Order & {
+  state: ErasureState;
+  done_us: UtcMicros | null;
+  fragments: number;
+  bytes: number;
+  kept_by_hold: number;
+};
+export type Erasures = { may: May; erasures: Erasure[] };
+/** What is asked for; `expires_us` for a hold only. */
+export type OrderWish = Pick<Order, "cameras" | "from_us" | "to_us" | "reason" | "authority"> & { expires_us?: UtcMicros };

@@ -3,8 +3,10 @@ import { useQuery } from "@tanstack/react-query";
 import { useNavigate, useSearch } from "@tanstack/react-router";
 import { api, fetched, nodeNowUs } from "../api";
 import { type Key, useWords, type Words } from "../i18n";
+import { Tabs } from "../keeping/Tabs";
 import { clockTime, moment, span } from "../time";
 import { Field, NoticeBox } from "../ui/controls";
+import { bytes } from "../ui/figures";
 import { stateWord } from "../wall/state";
 import type { Camera, Health as HealthAnswer, Problem, StreamState, Volume } from "../wire";
 import styles from "./Health.module.css";
@@ -28,6 +30,7 @@ export function Health() {
   const { cameras, problems, volumes, as_of_us } = health.value;
   return (
     <div className={styles.page}>
+      <Tabs />
       <div className={styles.head}>
         <h1>{words("health_label")}</h1>
         <span className={styles.count}>{words("health_recording", cameras)}</span>
@@ -166,8 +169,6 @@ const VOLUME_KEYS: Record<string, Key> = {
   draining: "volume_draining",
   failed: "volume_failed",
 };
-
-const bytes = (value: number) => (value >= 1e12 ? `${(value / 1e12).toFixed(2)} TB` : `${(value / 1e9).toFixed(1)} GB`);
 
 function Volumes({ volumes }: { volumes: readonly Volume[] }) {
   const words = useWords();

@@ -9,6 +9,12 @@ const camera = (id: number, name: string, ...words: string[]): Camera => ({
   initials: "nmgt",
   enabled: true,
   retention: "standard",
+  priority: "normal",
+  transport: "tcp",
+  driver_wanted: null,
+  audio: null,
+  has_password: false,
+  managed: "api",
   streams: words.map((word, index) => ({ kind: index ? "sub" : "main", state: { word } })),
 });
 

@@ -34,7 +34,10 @@ export function Gaps({ coverage, view, onGo }: { coverage: Coverage | undefined;
                       span: span((gap.toUs - gap.fromUs) / 1000),
                     })}
                   </span>
-                  <span className={styles.dim}>{cause ? words.of(cause) : gap.code}</span>
+                  <span className={styles.dim}>
+                    {cause ? words.of(cause) : gap.code}
+                    {gap.detail && ` · ${gap.detail}`}
+                  </span>
                 </span>
               </Button>
             </li>

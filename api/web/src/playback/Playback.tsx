@@ -9,6 +9,7 @@ import { NoticeBox } from "../ui/controls";
 import { useKeyTable } from "../ui/keys";
 import type { Camera, StreamKind, UtcMicros } from "../wire";
 import { camerasOf, MOST_CAMERAS, type PlaybackAddress } from "./address";
+import { heldSpans } from "./coverage";
 import { ExportDialog } from "./ExportDialog";
 import { Engine, RATES, type Rate } from "./engine";
 import { Gaps } from "./Gaps";
@@ -99,6 +100,20 @@ function useCoverage(chosen: readonly Camera[], stream: StreamKind, view: View) 
   });
 }
 
+/** Holds change rarely, and whoever may not see them sees a timeline without them. */
+function useHeld(chosen: readonly Camera[]) {
+  const holds = useQuery({ queryKey: ["holds"], queryFn: ({ signal }) => api.holds(signal), staleTime: 30_000 });
+  const list = holds.data?.holds;
+  return useMemo(
+    () =>
+      heldSpans(
+        list ?? [],
+        chosen.map((camera) => camera.id),
+      ),
+    [list, chosen],
+  );
+}
+
 function Running({
   all,
   chosen,
@@ -123,6 +138,7 @@ function Running({
   const view = useRef(first);
   const [seen, setSeen] = useState(first);
   const coverage = useCoverage(chosen, stream, seen);
+  const held = useHeld(chosen);
   const change = useCallback(
     (next: Partial<PlaybackAddress>) => go({ search: (old) => ({ ...old, ...next }), replace: true }),
     [go],
@@ -169,6 +185,16 @@ function Running({
     view.current = centred(engine.nowUs(), spanUs);
     onView(view.current);
   };
+  /** What is marked, as the beginning of a request to keep it. */
+  const hold = () =>
+    go({
+      to: "/health/holds",
+      search: {
+        c: chosen.map((camera) => camera.id).join(","),
+        ...(address.i && { i: address.i }),
+        ...(address.o && { o: address.o }),
+      },
+    });
   const setCameras = (ids: number[]) => change({ c: ids.join(",") });
   const step = (direction: 1 | -1) => {
     const at = RATES.indexOf(rate) + direction;
@@ -206,6 +232,7 @@ function Running({
     mark_in: () => mark("i", engine.nowUs()),
     mark_out: () => mark("o", engine.nowUs()),
     export: () => setExporting(true),
+    hold,
     time: () => document.querySelector<HTMLInputElement>("input[name='time']")?.focus(),
   });
 
@@ -236,7 +263,7 @@ function Running({
       </ul>
       <div className={styles.bottom}>
         <Timeline
-          {...{ engine, view, inUs, outUs, onView }}
+          {...{ engine, view, inUs, outUs, onView, held }}
           cameras={chosen}
           coverage={coverage.data}
           onSettled={remember}

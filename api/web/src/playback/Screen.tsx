@@ -78,13 +78,14 @@ function usePlate(
   if (absent || (state.is === "gap" && picture.player !== "showing" && picture.onTop === "video")) {
     if (us > nowUs - 5e6) return words("playback_future");
     if (state.is !== "gap") return words("playback_gap_unknown");
-    const { fromUs, toUs, code } = state.gap;
+    const { fromUs, toUs, code, detail } = state.gap;
     const cause = coverage?.causes[code];
     return (
       <>
         <big aria-hidden>▨</big>
         <strong>{words("playback_gap", { from: moment(fromUs, nowUs), to: moment(toUs, nowUs) })}</strong>
         {cause && <span>{words.of(cause)}</span>}
+        {detail && <span>{detail}</span>}
       </>
     );
   }

@@ -6,7 +6,7 @@ import { useSettings } from "../settings";
 import { clockTime, moment, preciseTime, span } from "../time";
 import { Button } from "../ui/controls";
 import type { Camera, Coverage, UtcMicros } from "../wire";
-import { stateAt } from "./coverage";
+import { type HeldSpan, stateAt } from "./coverage";
 import { AXIS_PX, drawTimeline, type Palette, paletteOf, ROW_PX } from "./draw";
 import type { Engine } from "./engine";
 import styles from "./Playback.module.css";
@@ -16,6 +16,7 @@ export type TimelineProps = {
   engine: Engine;
   cameras: readonly Camera[];
   coverage: Coverage | undefined;
+  held: readonly HeldSpan[];
   view: RefObject<View>;
   inUs: UtcMicros | undefined;
   outUs: UtcMicros | undefined;
@@ -37,12 +38,24 @@ type Pointer = { us: UtcMicros; x: number; row: number };
 
 const ZOOM_STEP = 1.25;
 
-export function Timeline({ engine, cameras, coverage, view, inUs, outUs, onView, onSettled, onZoom, onSpan }: TimelineProps) {
+export function Timeline({
+  engine,
+  cameras,
+  coverage,
+  held,
+  view,
+  inUs,
+  outUs,
+  onView,
+  onSettled,
+  onZoom,
+  onSpan,
+}: TimelineProps) {
   const words = useWords();
   const theme = useSettings((settings) => settings.theme);
   const canvas = useRef<HTMLCanvasElement>(null);
-  const latest = useRef({ cameras, coverage, inUs, outUs });
-  latest.current = { cameras, coverage, inUs, outUs };
+  const latest = useRef({ cameras, coverage, held, inUs, outUs });
+  latest.current = { cameras, coverage, held, inUs, outUs };
   const hover = useRef<Pointer | undefined>(undefined);
   const setTip = useRef<(pointer: Pointer | undefined) => void>(undefined);
   const drag = useRef<{ pan: boolean; lastX: number } | undefined>(undefined);
@@ -145,6 +158,11 @@ export function Timeline({ engine, cameras, coverage, view, inUs, outUs, onView,
         <span className={styles.legend}>
           <i data-gap /> {words("timeline_gap")}
         </span>
+        {held.length > 0 && (
+          <span className={styles.legend}>
+            <i data-held /> {words("timeline_held")}
+          </span>
+        )}
         <span className={styles.spring} />
         <span className={styles.legend}>{words("timeline_keys")}</span>
       </div>
@@ -176,7 +194,7 @@ export function Timeline({ engine, cameras, coverage, view, inUs, outUs, onView,
             onPointerCancel={up}
             onPointerLeave={leave}
           />
-          <Tip tell={setTip} cameras={cameras} coverage={coverage} canvas={canvas} />
+          <Tip tell={setTip} cameras={cameras} coverage={coverage} held={held} canvas={canvas} />
         </div>
       </div>
     </div>
@@ -188,11 +206,13 @@ function Tip({
   tell,
   cameras,
   coverage,
+  held,
   canvas,
 }: {
   tell: RefObject<((pointer: Pointer | undefined) => void) | undefined>;
   cameras: readonly Camera[];
   coverage: Coverage | undefined;
+  held: readonly HeldSpan[];
   canvas: RefObject<HTMLCanvasElement | null>;
 }) {
   const [tip, setTip] = useState<Pointer>();
@@ -212,6 +232,7 @@ function Tip({
       coverage?.rows.find((row) => row.camera === camera.id),
       tip.us,
     );
+  const kept = held.filter((one) => one.camera === camera?.id && one.fromUs <= tip.us && tip.us < one.toUs);
   const cause = found?.is === "gap" ? coverage?.causes[found.gap.code] : undefined;
   return (
     <div className={styles.tip} style={{ left: Math.max(90, Math.min(width - 90, tip.x)) }}>
@@ -224,8 +245,19 @@ function Tip({
           </strong>
           <br />
           {clockTime(found.gap.fromUs)}–{clockTime(found.gap.toUs)} · {span((found.gap.toUs - found.gap.fromUs) / 1000)}
+          {found.gap.detail && (
+            <>
+              <br />
+              {found.gap.detail}
+            </>
+          )}
         </>
       )}
+      {kept.map(({ id, untilUs, waiting }) => (
+        <span key={id} className={styles.kept}>
+          ⎴ {words(waiting ? "timeline_hold_waits" : "timeline_hold", { id, time: moment(untilUs, nodeNowUs()) })}
+        </span>
+      ))}
     </div>
   );
 }
@@ -234,7 +266,7 @@ type Drawing = {
   canvas: RefObject<HTMLCanvasElement | null>;
   engine: Engine;
   view: RefObject<View>;
-  latest: RefObject<Pick<TimelineProps, "cameras" | "coverage" | "inUs" | "outUs">>;
+  latest: RefObject<Pick<TimelineProps, "cameras" | "coverage" | "held" | "inUs" | "outUs">>;
   hover: RefObject<{ us: UtcMicros } | undefined>;
   theme: string;
   height: number;
@@ -269,10 +301,10 @@ function useDrawing({ canvas, engine, view, latest, hover, theme, height, onView
           onView(followed);
         }
       }
-      const { cameras, coverage, inUs, outUs } = latest.current;
+      const { cameras, coverage, held, inUs, outUs } = latest.current;
       const nowUs = nodeNowUs();
       const half = (us: UtcMicros) => Math.round(xOf(view.current, us, width) * 2);
-      const signature = [view.current, half(headUs), half(nowUs), hover.current?.us, inUs, outUs, coverage, cameras];
+      const signature = [view.current, half(headUs), half(nowUs), hover.current?.us, inUs, outUs, coverage, cameras, held];
       if (signature.every((value, index) => value === drawn[index])) return;
       drawn = signature;
       context.setTransform(scale, 0, 0, scale, 0, 0);
@@ -285,6 +317,7 @@ function useDrawing({ canvas, engine, view, latest, hover, theme, height, onView
         inUs,
         outUs,
         rows,
+        held: cameras.map((camera) => held.filter((span) => span.camera === camera.id)),
       });
     };
     draw();

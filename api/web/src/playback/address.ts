@@ -23,7 +23,10 @@ export function readPlayback(search: Record<string, unknown>): PlaybackAddress {
 }
 
 /** Camera numbers, each once, at most four. */
-export function camerasOf(text: string | undefined): number[] {
-  const numbers = (text ?? "").split(",").map(Number);
-  return [...new Set(numbers.filter((number) => Number.isSafeInteger(number) && number > 0))].slice(0, MOST_CAMERAS);
+export const camerasOf = (text: string | undefined): number[] => camerasIn(text).slice(0, MOST_CAMERAS);
+
+/** Every camera number of a list, each once. */
+export function camerasIn(text: string | undefined): number[] {
+  const numbers = (text ?? "").split(/[,，、\s]+/).map(Number);
+  return [...new Set(numbers.filter((number) => Number.isSafeInteger(number) && number > 0))];
 }

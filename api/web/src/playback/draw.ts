@@ -1,7 +1,7 @@
 /** Draws the timeline. Takes everything it draws as arguments and keeps nothing: parsing and deciding happen elsewhere. */
 import { calendarDay, clockTime, preciseTime } from "../time";
 import type { CoverageRow, UtcMicros } from "../wire";
-import { NOT_CONFIGURED, RECORDED } from "./coverage";
+import { type HeldSpan, NOT_CONFIGURED, RECORDED } from "./coverage";
 import { spanOf, ticks, type View, xOf } from "./scale";
 
 export const AXIS_PX = 24;
@@ -40,6 +40,8 @@ export type Scene = {
   inUs: UtcMicros | undefined;
   outUs: UtcMicros | undefined;
   rows: readonly (CoverageRow | undefined)[];
+  /** By row. */
+  held: readonly (readonly HeldSpan[])[];
 };
 
 type Surface = { context: CanvasRenderingContext2D; width: number; height: number; palette: Palette; view: View };
@@ -55,6 +57,7 @@ export function drawTimeline(
   context.fillStyle = palette.panel;
   context.fillRect(0, 0, width, height);
   for (const [index, row] of scene.rows.entries()) drawRow(surface, row, AXIS_PX + index * ROW_PX);
+  for (const [index, held] of scene.held.entries()) drawHeld(surface, held, AXIS_PX + index * ROW_PX);
   drawFuture(surface, scene.nowUs);
   drawAxis(surface);
   drawMarks(surface, scene.inUs, scene.outUs);
@@ -116,6 +119,25 @@ function drawGap(
   context.lineWidth = 1;
   context.strokeRect(x + 0.5, y + 0.5, Math.max(0, width - 1), BAR_PX - 1);
   context.restore();
+}
+
+/** A hold is a line over the bar, closed at its ends; dashed while it waits for approval. */
+function drawHeld({ context, width, palette, view }: Surface, held: readonly HeldSpan[], top: number): void {
+  context.strokeStyle = palette.text;
+  context.lineWidth = 2;
+  for (const { fromUs, toUs, waiting } of held) {
+    const [left, right] = [xOf(view, fromUs, width), Math.max(xOf(view, toUs, width), xOf(view, fromUs, width) + 2)];
+    if (right < 0 || left > width) continue;
+    context.setLineDash(waiting ? [6, 4] : []);
+    context.beginPath();
+    context.moveTo(left, top + 8);
+    context.lineTo(left, top + 2);
+    context.lineTo(right, top + 2);
+    context.lineTo(right, top + 8);
+    context.stroke();
+  }
+  context.setLineDash([]);
+  context.lineWidth = 1;
 }
 
 function drawFuture({ context, width, height, palette, view }: Surface, nowUs: UtcMicros): void {

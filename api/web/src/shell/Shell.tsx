@@ -3,7 +3,7 @@ import { Outlet, useRouter } from "@tanstack/react-router";
 import { useEffect, useState } from "react";
 import { useWords } from "../i18n";
 import { useMediaState } from "../media/client";
-import { mayReadRegister, mayWatch, useMe } from "../session";
+import { mayAdminister, mayReadRegister, mayWatch, useMe } from "../session";
 import { applySettings, useSettings } from "../settings";
 import { ChangePassword } from "../signin/ChangePassword";
 import { DeclarePurpose } from "../signin/Purpose";
@@ -66,13 +66,15 @@ export function Shell() {
 function Everywhere({ me, onHelp }: { me: Me; onHelp(): void }) {
   const router = useRouter();
   /** Whoever may not open a page is not led to it by a key either. */
-  const to = (path: "/wall" | "/playback" | "/health" | "/records", may = true) => may && router.navigate({ to: path });
+  const to = (path: "/wall" | "/playback" | "/health" | "/records" | "/admin", may = true) =>
+    may && router.navigate({ to: path });
   useKeyTable("anywhere", {
     help: onHelp,
     wall: () => to("/wall", mayWatch(me)),
     playback: () => to("/playback", mayWatch(me)),
     health: () => to("/health"),
     records: () => to("/records", mayReadRegister(me)),
+    admin: () => to("/admin", mayAdminister(me)),
     fullscreen() {
       // A browser may refuse (a kiosk is full-screen already); then nothing changes.
       if (document.fullscreenElement) document.exitFullscreen().catch(() => {});

@@ -26,12 +26,25 @@ export function Field({
   placeholder,
   invalid,
   list,
+  step,
   ...props
-}: TextFieldProps & { label: string; placeholder?: string; invalid?: boolean; type?: string; list?: string }) {
+}: TextFieldProps & {
+  label: string;
+  placeholder?: string;
+  invalid?: boolean;
+  type?: string;
+  list?: string;
+  step?: number;
+}) {
   return (
     <TextField {...props} className={styles.field ?? ""} isInvalid={invalid ?? false} {...(type && { type })}>
       <Label>{label}</Label>
-      <Input className={styles.input ?? ""} {...(placeholder && { placeholder })} {...(list && { list })} />
+      <Input
+        className={styles.input ?? ""}
+        {...(placeholder && { placeholder })}
+        {...(list && { list })}
+        {...(step && { step })}
+      />
     </TextField>
   );
 }

@@ -15,6 +15,7 @@ export const KEYMAP = {
     { act: "playback", keys: ["KeyG KeyP"], says: "nav_playback" },
     { act: "health", keys: ["KeyG KeyH"], says: "nav_health" },
     { act: "records", keys: ["KeyG KeyR"], says: "nav_records" },
+    { act: "admin", keys: ["KeyG KeyA"], says: "nav_admin" },
     { act: "fullscreen", keys: ["KeyF"], says: "keys_fullscreen" },
     { act: "up", keys: ["Escape"], says: "keys_up" },
   ],
@@ -49,6 +50,7 @@ export const KEYMAP = {
     { act: "mark_in", keys: ["BracketLeft"], says: "playback_in" },
     { act: "mark_out", keys: ["BracketRight"], says: "playback_out" },
     { act: "export", keys: ["KeyE"], says: "playback_export" },
+    { act: "hold", keys: ["Shift+KeyH"], says: "holds_ask" },
     { act: "time", keys: ["KeyT"], says: "keys_time" },
   ],
 } as const satisfies Record<string, readonly Binding[]>;
@@ -62,10 +64,12 @@ export const bindingsOf = (scope: Scope): readonly Binding[] => KEYMAP[scope];
 /** The digit of a key on the number row or the keypad. */
 export const digitOf = (code: string): string | undefined => /^(?:Digit|Numpad)(\d)$/.exec(code)?.[1];
 
-export type Pressed = { code: string; shiftKey: boolean; ctrlKey: boolean; metaKey: boolean; altKey: boolean };
+export type Pressed = { code: string; key?: string; shiftKey: boolean; ctrlKey: boolean; metaKey: boolean; altKey: boolean };
 
 /** The chord of one key press; `undefined` for what the browser or the system keeps. */
-export function chordOf({ code, shiftKey, ctrlKey, metaKey, altKey }: Pressed): string | undefined {
+export function chordOf({ code, key: printed, shiftKey, ctrlKey, metaKey, altKey }: Pressed): string | undefined {
+  // The one key that is looked for by what is printed on it, wherever a keyboard has it.
+  if (printed === "?" && !ctrlKey && !metaKey) return "Shift+Slash";
   if (metaKey || altKey || /^(?:Shift|Control|Alt|Meta)/.test(code)) return undefined;
   const key = digitOf(code) === undefined ? code : "Digit";
   return `${ctrlKey ? "Control+" : ""}${shiftKey ? "Shift+" : ""}${key}`;
@@ -99,10 +103,6 @@ export class Chords {
     if (!begins) return [{ is: "none" }];
     this.#prefix = { chord, atMs: nowMs };
     return [{ is: "prefix", chord }];
-  }
-
-  forget(): void {
-    this.#prefix = undefined;
   }
 }
 

@@ -17,6 +17,7 @@ function acts(heard: (act: string) => unknown): Acts<"anywhere"> {
     playback: told("playback"),
     health: told("health"),
     records: told("records"),
+    admin: told("admin"),
     fullscreen: told("fullscreen"),
     up: told("up"),
   };
@@ -30,6 +31,26 @@ function Listener({ heard }: { heard(act: string): unknown }) {
       <input aria-label="text" />
     </>
   );
+}
+
+function Page() {
+  const left = () => false;
+  useKeyTable("wall", {
+    digit: left,
+    enter: left,
+    rub: left,
+    clear: left,
+    up: left,
+    down: left,
+    left,
+    right: left,
+    previous: left,
+    next: left,
+    replay: left,
+    replay_view: left,
+    labels: left,
+  });
+  return null;
 }
 
 test("a key that the page uses does not reach the focused button, one that it declines does", () => {
@@ -67,4 +88,14 @@ test("single keys can be switched off, and Escape still works", () => {
   expect(heard).not.toHaveBeenCalled();
   fireEvent.keyDown(document.body, { code: "Escape" });
   expect(heard).toHaveBeenCalledWith("up");
+});
+
+test("a page that goes away between the two keys of a sequence does not lose the first", () => {
+  const heard = vi.fn();
+  render(<Listener heard={heard} />);
+  const page = render(<Page />);
+  fireEvent.keyDown(document.body, { code: "KeyG" });
+  page.unmount();
+  fireEvent.keyDown(document.body, { code: "KeyP" });
+  expect(heard.mock.calls).toEqual([["playback"]]);
 });

@@ -68,7 +68,6 @@ export function useKeyTable<S extends Scope>(scope: S, acts: Acts<S>): void {
     else listening.unshift(heard);
     return () => {
       listening.splice(listening.indexOf(heard), 1);
-      chords.forget();
       if (listening.length === 0) window.removeEventListener("keydown", listen, { capture: true });
     };
   }, [scope]);

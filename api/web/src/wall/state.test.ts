@@ -13,6 +13,12 @@ const camera = (word: string): Camera => ({
   initials: "",
   enabled: true,
   retention: "standard",
+  priority: "normal",
+  transport: "tcp",
+  driver_wanted: null,
+  audio: null,
+  has_password: false,
+  managed: "api",
   streams: [{ kind: "sub", state: { word, since_us: 5 } }],
 });
 const report = (ageS: number, tier: SlotReport["tier"] = "key"): SlotReport => ({

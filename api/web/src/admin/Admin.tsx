@@ -1,0 +1,34 @@
+/** Administration: cameras and people. What the configuration file manages is shown and not changed here. */
+import { useNavigate, useSearch } from "@tanstack/react-router";
+import styles from "../health/Health.module.css";
+import { useWords } from "../i18n";
+import { mayAdminister, useMe } from "../session";
+import { Choice } from "../ui/controls";
+import type { Section } from "./address";
+import { Cameras } from "./Cameras";
+import { People } from "./People";
+
+export function Admin() {
+  const words = useWords();
+  const { me } = useMe();
+  const { s = "cameras" } = useSearch({ from: "/admin" });
+  const go = useNavigate({ from: "/admin" });
+  if (me && !mayAdminister(me)) return <p className={styles.message}>{words("admin_no_role")}</p>;
+  return (
+    <div className={styles.page}>
+      <div className={styles.head}>
+        <h1>{words("admin_label")}</h1>
+        <Choice<Section>
+          label={words("admin_label")}
+          value={s}
+          options={[
+            { value: "cameras", text: words("health_cameras") },
+            { value: "people", text: words("people_label") },
+          ]}
+          onChange={(section) => go({ search: section === "cameras" ? {} : { s: section }, replace: true })}
+        />
+      </div>
+      {s === "cameras" ? <Cameras /> : <People />}
+    </div>
+  );
+}
