@@ -10,6 +10,7 @@
 mod catalogue;
 mod checkpoint;
 mod disk;
+mod fare;
 mod format;
 mod fragment;
 mod keeper;
@@ -26,6 +27,7 @@ mod spans;
 pub mod tools;
 mod types;
 mod volume;
+mod volumes;
 mod world;
 mod writer;
 
@@ -33,7 +35,7 @@ pub use fragment::Fragment;
 pub use reader::{FragmentRef, Reader, SegmentName};
 pub use types::{
     Announced, Draft, Full, Interval, IntervalState, OpenError, ReadError, RetentionTerms, Setup, StoreHealth, StreamSummary,
-    VolumeHealth, VolumeSetup, VolumeState,
+    Trouble, VolumeHealth, VolumeSetup, VolumeState,
 };
 
 use crate::{
@@ -98,7 +100,7 @@ impl Store {
         let ledger = Ledger::open(&setup.state_dir, notebook, Arc::clone(&world));
         let (shared, leftovers) = Shared::open(setup, disks, ledger, world)?;
         let store = Self { shared: Arc::new(shared), cache: Arc::default(), threads: Mutex::default(), locks: Mutex::new(locks) };
-        for (volume, leftovers) in store.shared.volumes.iter().zip(leftovers) {
+        for (volume, leftovers) in store.shared.volumes.all().iter().zip(leftovers) {
             let writer = Writer::new(Arc::clone(volume), Arc::clone(&store.shared));
             let keeper = Keeper { volume: Arc::clone(volume), shared: Arc::clone(&store.shared) };
             // A first few files at once: the rest of the pool grows while recording goes on.
@@ -125,16 +127,15 @@ impl Store {
         }
         let bytes = draft.bytes();
         let mut places = lock(&self.shared.places);
-        let Some(volume) = self.shared.place(&mut places, draft.stream).map(|at| &self.shared.volumes[at]) else {
+        let Some(volume) = self.shared.place(&mut places, draft.stream).and_then(|at| self.shared.volumes.get(at)) else {
             return Err(Full { draft: Box::new(draft), volume: String::new(), queued: 0, bound: 0 });
         };
         let mut queue = lock(&volume.queue);
-        if queue.closing || queue.bytes + bytes > queue.bound {
-            let (queued, bound) = (queue.bytes, queue.bound);
+        if queue.closing || queue.held() + bytes > queue.bound {
+            let (queued, bound) = (queue.held(), queue.bound);
             return Err(Full { draft: Box::new(draft), volume: volume.name.clone(), queued, bound });
         }
-        queue.bytes += bytes;
-        queue.drafts.push(draft);
+        queue.push(Arc::new(draft), self.shared.world.monotonic());
         if queue.bytes >= self.shared.setup.commit_bytes {
             volume.work.notify_one();
         }
@@ -208,7 +209,7 @@ impl Store {
         let shared = &self.shared;
         let oldest = shared.catalogue.read().values().filter_map(|index| Some(index.segments().first()?.window.from)).min();
         StoreHealth {
-            volumes: shared.volumes.iter().map(|volume| volume.health()).collect(),
+            volumes: shared.volumes.all().iter().map(|volume| volume.health()).collect(),
             fragments: shared.fragments.load(Ordering::Relaxed),
             fragments_lost: shared.fragments_lost.load(Ordering::Relaxed),
             oldest,
@@ -224,7 +225,7 @@ impl Store {
 
     /// Commits what is pending now and waits until it is durable, or was refused.
     pub fn flush(&self) {
-        for volume in &self.shared.volumes {
+        for volume in self.shared.volumes.all().iter() {
             volume.flush();
         }
     }
@@ -237,13 +238,13 @@ impl Store {
     /// Whether what earlier runs left open is sealed, and the timeline complete.
     #[must_use]
     pub fn is_recovered(&self) -> bool {
-        self.shared.volumes.iter().all(|volume| !volume.recovering.load(Ordering::Acquire))
+        self.shared.volumes.all().iter().all(|volume| !volume.recovering.load(Ordering::Acquire))
     }
 
     /// Makes pending drafts durable, ends the threads and releases the volumes. What is appended later is given back as [`Full`].
     pub fn close(&self) {
         self.shared.closing.store(true, Ordering::Release);
-        for volume in &self.shared.volumes {
+        for volume in self.shared.volumes.all().iter() {
             lock(&volume.queue).closing = true;
             volume.work.notify_all();
             volume.chores.notify_all();
@@ -256,7 +257,7 @@ impl Store {
             }
         }
         if any {
-            for volume in &self.shared.volumes {
+            for volume in self.shared.volumes.all().iter() {
                 Keeper { volume: Arc::clone(volume), shared: Arc::clone(&self.shared) }.save();
             }
         }
@@ -333,7 +334,7 @@ impl Shared {
         }
         let shared = Self::new(setup, volumes, ledger, world);
         let mut leftovers = Vec::new();
-        for volume in &shared.volumes {
+        for volume in shared.volumes.all().iter() {
             leftovers.push(keeper::open(volume, &shared).map_err(|source| refuse_at(volume, source))?);
             shared.check_room(volume)?;
         }

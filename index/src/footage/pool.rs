@@ -52,6 +52,8 @@ pub(super) struct Pool {
     sizes: [Class; 2],
     next: u32,
     capacity: u64,
+    /// The capacity that is configured.
+    wanted: u64,
     /// Files being made.
     growing: u64,
     /// Files that are free, while the last checkpoint still says that they hold footage. Were they written before the next one, a start
@@ -81,6 +83,7 @@ impl Pool {
             sizes: [class(main_bytes), class(sub_bytes)],
             next: 1,
             capacity,
+            wanted: capacity,
             growing: 0,
             limbo: Vec::new(),
             spared: HashMap::new(),
@@ -232,13 +235,35 @@ impl Pool {
         Growth::Enough
     }
 
+    /// Bytes of the configured capacity that the disk did not have.
+    pub(super) fn missing(&self) -> u64 {
+        self.wanted.saturating_sub(self.capacity)
+    }
+
+    /// The disk may have room again: the next growth asks for it.
+    pub(super) fn retry(&mut self) {
+        self.capacity = self.wanted;
+    }
+
+    /// Bytes that segments may take up: what the disk turned out to have.
+    pub(super) fn capacity(&self) -> u64 {
+        self.capacity
+    }
+
+    /// Whether it has files for that many streams of each size at once, each with one to go on in.
+    pub(super) fn bears(&self, streams: [usize; 2]) -> bool {
+        let spare = |count: usize| if count > 0 { AHEAD } else { 0 };
+        let bytes = Size::ALL.map(|size| (streams[size as usize] + spare(streams[size as usize])) as u64 * self.bytes_of(size));
+        bytes.iter().sum::<u64>() <= self.capacity.max(self.allocated())
+    }
+
     /// A file that [`Pool::growth`] asked for is there and durable, or could not be made.
     pub(super) fn grown(&mut self, number: u32, size: Size, made: bool) {
         self.growing = self.growing.saturating_sub(self.bytes_of(size));
         if made {
             self.found(number, size, true);
         } else {
-            // What the disk does not give now is not asked for again.
+            // What the disk does not give now is not asked for again before long.
             self.capacity = self.allocated();
         }
     }
@@ -292,6 +317,9 @@ mod tests {
         let Growth::Create { number, size } = pool.growth(Some(Size::Main), false) else { panic!("there is room") };
         pool.grown(number, size, false);
         assert_eq!(pool.growth(Some(Size::Main), false), Growth::Enough);
+        assert_eq!(pool.missing(), 1 << 40);
+        pool.retry();
+        assert!(matches!(pool.growth(Some(Size::Main), false), Growth::Create { .. }), "until it is tried anew");
     }
 
     #[test]

@@ -4,17 +4,17 @@ use super::{
     catalogue::{Catalogue, SegmentMeta},
     ledger::Ledger,
     planted::{Bug, planted},
+    pool::Size,
     retention::ClockGuard,
-    types::{Announced, Draft, Setup, VolumeState},
+    types::{Announced, Draft, Setup, Trouble, VolumeState},
     volume::{Volume, lock},
+    volumes::Volumes,
     world::World,
-    writer::takes_new,
 };
 use crate::model::{GapCause, StreamId, StreamKind, UtcMicros, Window};
 use serde_json::json;
 use std::{
     collections::HashMap,
-    io,
     sync::{
         Arc, Mutex, RwLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -30,7 +30,7 @@ pub(super) struct Shared {
     pub(super) setup: Setup,
     pub(super) catalogue: Catalogue,
     pub(super) ledger: Ledger,
-    pub(super) volumes: Vec<Arc<Volume>>,
+    pub(super) volumes: Volumes,
     /// Which volume each stream is written to. Held while a draft is queued, so that a stream that moves keeps its order.
     pub(super) places: Mutex<HashMap<StreamId, usize>>,
     pub(super) watchers: RwLock<Vec<Watcher>>,
@@ -53,7 +53,7 @@ impl Shared {
             setup,
             catalogue: Catalogue::default(),
             ledger,
-            volumes,
+            volumes: Volumes::new(volumes),
             places: Mutex::default(),
             watchers: RwLock::default(),
             fragments: AtomicU64::new(0),
@@ -80,7 +80,7 @@ impl Shared {
     /// A volume's leftovers are looked after. When all are, it is known when the earlier run ended: from its last sign of life to
     /// our start, the node was not running.
     pub(super) fn recovered(&self) {
-        let pending = self.volumes.iter().any(|volume| volume.recovering.load(Ordering::Acquire));
+        let pending = self.volumes.all().iter().any(|volume| volume.recovering.load(Ordering::Acquire));
         if pending || self.restart_noted.swap(true, Ordering::AcqRel) {
             return;
         }
@@ -137,46 +137,73 @@ impl Shared {
         self.ledger.lose(draft.stream, draft.window(), cause, draft.units.len() as u32);
     }
 
-    /// A volume fell to a worse state.
-    pub(super) fn volume_fell(&self, volume: &Volume, state: VolumeState, error: &io::Error) {
-        tracing::error!(volume = %volume.name, state = state.word(), %error, "the disk refuses to write");
-        let body = json!({ "volume": volume.name, "state": state.word(), "error": error.to_string() });
+    /// A volume fares worse, or better: an event, and a line in the log.
+    pub(super) fn fare_changed(&self, volume: &Volume) {
+        let (state, trouble, error) = {
+            let stats = lock(&volume.stats);
+            (stats.fare.state(), stats.fare.trouble().map(Trouble::word), stats.fare.last_error().map(str::to_owned))
+        };
+        match state {
+            VolumeState::Ok => tracing::info!(volume = %volume.name, "the disk does well again"),
+            state => tracing::error!(volume = %volume.name, state = state.word(), trouble, error, "the disk does not do well"),
+        }
+        let error = error.filter(|_| state != VolumeState::Ok);
+        let body = json!({ "volume": volume.name, "state": state.word(), "trouble": trouble, "error": error });
         self.ledger.note("footage.volume", body);
     }
 
-    /// The volume for a stream: the one it has, or the one with the least to write for its size.
+    /// The volume for a stream: the one it has, or the one with the least to write for its size. Also a bad one, if there is no other:
+    /// what it refuses is accounted for.
     pub(super) fn place(&self, places: &mut HashMap<StreamId, usize>, stream: StreamId) -> Option<usize> {
         if let Some(at) = places.get(&stream) {
             return Some(*at);
         }
-        let best = self.least_loaded(places, |volume| takes_new(volume.state()) && !volume.full.load(Ordering::Relaxed));
-        let any = best.or_else(|| self.least_loaded(places, |volume| volume.state() < VolumeState::Failed));
-        let at = any.or((!self.volumes.is_empty()).then_some(0))?;
+        let volumes = self.volumes.all();
+        let load = Load::of(places, volumes.len());
+        let best = self.home(&load, stream, None);
+        let any = best.or_else(|| load.least(&volumes, stream, |volume| volume.state() < VolumeState::Failed));
+        let at = any.or((!volumes.is_empty()).then_some(0))?;
         places.insert(stream, at);
         Some(at)
     }
 
-    fn least_loaded(&self, places: &HashMap<StreamId, usize>, fit: impl Fn(&Volume) -> bool) -> Option<usize> {
-        let mut load = vec![0u64; self.volumes.len()];
-        for (stream, at) in places {
-            load[*at] += if stream.kind == StreamKind::Main { 8 } else { 1 };
-        }
-        let fit = (0..self.volumes.len()).filter(|at| fit(&self.volumes[*at]));
-        // Share of the load over share of the capacity, without division.
-        fit.min_by(|a, b| {
-            let weight = |of: usize, against: usize| u128::from(load[of] + 8) * u128::from(self.volumes[against].capacity.max(1));
-            weight(*a, *b).cmp(&weight(*b, *a))
-        })
+    /// The best volume for a stream, other than `except`, of those that are well and have room.
+    fn home(&self, load: &Load, stream: StreamId, except: Option<u16>) -> Option<usize> {
+        let volumes = self.volumes.all();
+        let well = |volume: &Volume| Some(volume.index) != except && volume.is_home() && !volume.full.load(Ordering::Relaxed);
+        let bears = |volume: &Volume| lock(&volume.pool).bears(load.with(usize::from(volume.index), stream));
+        load.least(&volumes, stream, |volume| well(volume) && bears(volume)).or_else(|| load.least(&volumes, stream, well))
     }
 
-    /// Finds a home for drafts that a volume refused or has no file for: another takes over the stream, with what waits in the queue,
-    /// or they are lost and accounted for.
-    pub(super) fn rehome(&self, from: &Volume, refused: Vec<Draft>, why: &str) {
+    /// Whether a stream that is about to begin a segment had better do so on another volume than `here`: one that was added, or came
+    /// back. It must still be better when the stream has moved, or streams would never settle.
+    pub(super) fn lives_better_elsewhere(&self, stream: StreamId, here: &Volume) -> bool {
+        let volumes = self.volumes.all();
+        if volumes.len() < 2 {
+            return false;
+        }
+        let places = lock(&self.places);
+        let load = Load::of(&places, volumes.len());
+        let Some(there) = self.home(&load, stream, Some(here.index)).and_then(|at| volumes.get(at)) else { return false };
+        if !here.is_home() {
+            return true;
+        }
+        let (here_at, there_at) = (usize::from(here.index), usize::from(there.index));
+        let after = |volume: &Volume, bytes: u64| u128::from(bytes) * u128::from(volume.weight());
+        let left = load.bytes[here_at].saturating_sub(Load::share(stream));
+        after(here, load.bytes[there_at] + Load::share(stream)) <= after(there, left)
+    }
+
+    /// Finds a home for drafts that a volume did not write: another takes over the stream, with what waits in the queue; or the same
+    /// one tries again in another file, as long as it is trusted; or they are lost and accounted for.
+    pub(super) fn rehome(&self, from: &Volume, refused: Vec<Arc<Draft>>, why: &str) {
         if refused.is_empty() || planted(Bug::DropRefused) {
             return;
         }
         let here = usize::from(from.index);
         let mut places = lock(&self.places);
+        let volumes = self.volumes.all();
+        let mut again = Vec::new();
         for draft in refused {
             if self.closing.load(Ordering::Acquire) {
                 // The other writers may have ended.
@@ -184,40 +211,96 @@ impl Shared {
                 continue;
             }
             let placed = places.get(&draft.stream).copied().filter(|home| *home != here);
-            let has_room = |volume: &Volume| takes_new(volume.state()) && !volume.full.load(Ordering::Relaxed);
-            let elsewhere = |volume: &Volume| volume.index != from.index && has_room(volume);
-            match placed.or_else(|| self.least_loaded(&places, elsewhere)) {
+            let found = || self.home(&Load::of(&places, volumes.len()), draft.stream, Some(from.index));
+            match placed.or_else(found) {
                 Some(home) => {
                     if places.insert(draft.stream, home) != Some(home) {
-                        let to = &self.volumes[home].name;
+                        let to = &volumes[home].name;
                         tracing::warn!(stream = %draft.stream, from = %from.name, %to, "the stream is recorded on another disk");
                     }
-                    push(&self.volumes[home], draft);
+                    self.push(&volumes[home], draft);
                 }
+                None if from.is_home() && !from.full.load(Ordering::Relaxed) => again.push(draft),
                 None => self.lose(&draft, GapCause::Disk, why),
             }
         }
         let moved = |stream: StreamId| places.get(&stream).copied().filter(|home| *home != here);
-        let behind: Vec<Draft> = {
+        let behind: Vec<_> = {
             let mut queue = lock(&from.queue);
-            let (behind, stay): (Vec<_>, Vec<_>) =
-                std::mem::take(&mut queue.drafts).into_iter().partition(|draft| moved(draft.stream).is_some());
-            queue.drafts = stay;
-            queue.bytes -= behind.iter().map(Draft::bytes).sum::<usize>();
+            let all = queue.take_queued();
+            let (behind, stay): (Vec<_>, Vec<_>) = all.into_iter().partition(|draft| moved(draft.stream).is_some());
+            again.into_iter().chain(stay).for_each(|draft| queue.push(draft, self.world.monotonic()));
             behind
         };
         for draft in behind {
             if let Some(home) = moved(draft.stream) {
-                push(&self.volumes[home], draft);
+                self.push(&volumes[home], draft);
             }
         }
     }
+
+    /// Moves every stream of a volume elsewhere, with all that is not durable yet. Says how many; `None` if there is no elsewhere.
+    pub(super) fn evacuate(&self, from: &Volume) -> Option<usize> {
+        let here = usize::from(from.index);
+        let mut places = lock(&self.places);
+        let volumes = self.volumes.all();
+        let any = places.iter().find(|(_, at)| **at == here).map(|(stream, _)| *stream)?;
+        self.home(&Load::of(&places, volumes.len()), any, Some(from.index))?;
+        let before = places.len();
+        places.retain(|_, at| *at != here);
+        let streams = before - places.len();
+        for draft in lock(&from.queue).clear() {
+            if let Some(to) = self.place(&mut places, draft.stream).and_then(|home| volumes.get(home)) {
+                self.push(to, draft);
+            }
+        }
+        tracing::warn!(from = %from.name, streams, "its streams are recorded on other disks");
+        Some(streams)
+    }
+
+    /// Queues a draft whatever the queue's bound: it was counted already where it comes from.
+    fn push(&self, volume: &Volume, draft: Arc<Draft>) {
+        lock(&volume.queue).push(draft, self.world.monotonic());
+        volume.work.notify_one();
+    }
 }
 
-/// Queues a draft whatever the queue's bound: it was counted already where it comes from.
-fn push(volume: &Volume, draft: Draft) {
-    let mut queue = lock(&volume.queue);
-    queue.bytes += draft.bytes();
-    queue.drafts.push(draft);
-    volume.work.notify_one();
+/// What each volume has to write, by the places of streams.
+struct Load {
+    /// In eighths of a main stream.
+    bytes: Vec<u64>,
+    /// Streams of each size.
+    streams: Vec<[usize; 2]>,
+}
+
+impl Load {
+    fn of(places: &HashMap<StreamId, usize>, volumes: usize) -> Self {
+        let mut load = Self { bytes: vec![0; volumes], streams: vec![[0; 2]; volumes] };
+        for (stream, at) in places {
+            load.bytes[*at] += Self::share(*stream);
+            load.streams[*at][Size::of(stream.kind) as usize] += 1;
+        }
+        load
+    }
+
+    fn share(stream: StreamId) -> u64 {
+        if stream.kind == StreamKind::Main { 8 } else { 1 }
+    }
+
+    /// A volume's streams with one more.
+    fn with(&self, at: usize, stream: StreamId) -> [usize; 2] {
+        let mut streams = self.streams[at];
+        streams[Size::of(stream.kind) as usize] += 1;
+        streams
+    }
+
+    /// Of the volumes that fit, the one with the least to write for its size.
+    fn least(&self, volumes: &[Arc<Volume>], stream: StreamId, fit: impl Fn(&Volume) -> bool) -> Option<usize> {
+        let fit = (0..volumes.len()).filter(|at| fit(&volumes[*at]));
+        // Share of the load over share of the capacity, without division.
+        fit.min_by(|a, b| {
+            let bytes = |of: usize| u128::from(self.bytes[of] + Self::share(stream));
+            (bytes(*a) * u128::from(volumes[*b].weight())).cmp(&(bytes(*b) * u128::from(volumes[*a].weight())))
+        })
+    }
 }

@@ -24,9 +24,10 @@ pub struct Setup {
     pub terms: RetentionTerms,
     /// Bytes of drafts that may wait for one volume; one more is given back. Default 256 MiB.
     pub queue_bytes: usize,
-    /// The longest time between two commits. Default 1 s.
+    /// How long a draft waits for the commit that makes it durable to begin, at the longest. A commit takes all that wait then, so this
+    /// bounds the syncs a second too. Default 500 ms.
     pub commit_every: Duration,
-    /// Pending bytes that start a commit early. Default 8 MiB.
+    /// Pending bytes that start a commit early. Default 16 MiB.
     pub commit_bytes: usize,
 }
 
@@ -43,8 +44,8 @@ impl Setup {
             segment_max: Duration::from_secs(3600),
             terms: RetentionTerms::default(),
             queue_bytes: 256 << 20,
-            commit_every: Duration::from_secs(1),
-            commit_bytes: 8 << 20,
+            commit_every: Duration::from_millis(500),
+            commit_bytes: 16 << 20,
         }
     }
 }
@@ -202,16 +203,16 @@ pub struct StreamSummary {
     pub segments: usize,
 }
 
-/// How a volume fares. It only ever moves downwards while the node runs.
+/// How a volume fares.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum VolumeState {
     /// It writes and syncs.
     Ok,
-    /// It refused a write; what was lost went elsewhere, and it is still used.
+    /// It refused a write, or is slow: what it did not take went elsewhere. It is used again when it does well.
     Suspect,
-    /// It refused a sync or too many writes: it is read, and written only if no other volume is left.
+    /// It refused a sync or too many writes, or does not answer: it is read, and written only if no other volume is left.
     Draining,
-    /// It refuses everything.
+    /// It is not there, or cannot even be read.
     Failed,
 }
 
@@ -228,6 +229,41 @@ impl VolumeState {
     }
 }
 
+/// What is the matter with a volume.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Trouble {
+    /// Its commits take longer than a second.
+    Slow,
+    /// A commit has not returned for more than two seconds.
+    Stalled,
+    /// It refuses writes.
+    Refuses,
+    /// It refused a sync.
+    Unsynced,
+    /// Its file system is read-only.
+    ReadOnly,
+    /// Its file system is full although the space of segments is taken up beforehand.
+    NoSpace,
+    /// Its disk is not there.
+    Away,
+}
+
+impl Trouble {
+    /// `slow`, `stalled`, `refuses`, `unsynced`, `read_only`, `no_space` or `away`, as in the API and the journal.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Slow => "slow",
+            Self::Stalled => "stalled",
+            Self::Refuses => "refuses",
+            Self::Unsynced => "unsynced",
+            Self::ReadOnly => "read_only",
+            Self::NoSpace => "no_space",
+            Self::Away => "away",
+        }
+    }
+}
+
 /// One volume's figures.
 #[derive(Clone, Debug)]
 pub struct VolumeHealth {
@@ -237,6 +273,12 @@ pub struct VolumeHealth {
     pub path: PathBuf,
     /// How it fares.
     pub state: VolumeState,
+    /// Why it is not [`VolumeState::Ok`]; `None` if it is.
+    pub trouble: Option<Trouble>,
+    /// Since when.
+    pub since: Option<UtcMicros>,
+    /// Streams that are recorded there.
+    pub streams: usize,
     /// Whether writes bypass the page cache. If not, the file system refused it, and a warning was logged at start.
     pub direct_io: bool,
     /// Segment files there are.
@@ -249,6 +291,8 @@ pub struct VolumeHealth {
     pub full: bool,
     /// Bytes that segments may take up, as configured.
     pub capacity: u64,
+    /// Bytes of these that the disk did not have: something else takes them up, or the disk is smaller. Asked for again each minute.
+    pub missing: u64,
     /// Bytes written since start, headers and padding included.
     pub bytes_written: u64,
     /// Bytes waiting to be written.

@@ -4,6 +4,7 @@
 use super::{
     catalogue::SegmentKey,
     disk::{Disk, DiskFile},
+    fare::Fare,
     pool::{Pool, Size},
     types::{Draft, VolumeHealth, VolumeState},
 };
@@ -46,6 +47,8 @@ pub(super) struct Volume {
     /// No file to write to, and none to be had.
     pub(super) full: AtomicBool,
     pub(super) recovering: AtomicBool,
+    /// Its threads shall end: its disk is gone.
+    pub(super) retired: AtomicBool,
     /// Commits of the pool and catalogue since the last checkpoint.
     pub(super) changes: AtomicU64,
     /// Segments sealed early, whose unused bytes the keeper gives back: number, from, to.
@@ -56,9 +59,21 @@ pub(super) struct Volume {
 /// Drafts before their commit.
 #[derive(Default)]
 pub(super) struct Queue {
-    pub(super) drafts: Vec<Draft>,
-    /// Bytes of those, and of those being written.
+    pub(super) drafts: Vec<Arc<Draft>>,
+    /// Bytes of those.
     pub(super) bytes: usize,
+    /// What the writer is committing: still in memory until it is durable, so that another volume can take it if this one never
+    /// answers.
+    pub(super) writing: Vec<Arc<Draft>>,
+    writing_bytes: usize,
+    /// Somebody took what is being committed elsewhere.
+    pub(super) taken: bool,
+    /// Since when a commit is under way. These instants are those of the machine's monotonic clock.
+    pub(super) writing_since: Option<Duration>,
+    /// When the oldest of `drafts` came.
+    pub(super) oldest: Option<Duration>,
+    /// Some of `drafts` came back from a commit for want of a file: there is no hurry.
+    pub(super) starved: bool,
     pub(super) bound: usize,
     /// Commit now. Counts the requests, so that each can wait for its own.
     pub(super) flush: u64,
@@ -68,11 +83,62 @@ pub(super) struct Queue {
     pub(super) ended: bool,
 }
 
-/// How a volume fares.
+impl Queue {
+    /// Bytes in memory that are not durable yet.
+    pub(super) fn held(&self) -> usize {
+        self.bytes + self.writing_bytes
+    }
+
+    /// Queues a draft.
+    pub(super) fn push(&mut self, draft: Arc<Draft>, now: Duration) {
+        self.bytes += draft.bytes();
+        self.oldest.get_or_insert(now);
+        self.drafts.push(draft);
+    }
+
+    /// Takes all of them to be committed.
+    pub(super) fn begin(&mut self, now: Duration) -> Vec<Arc<Draft>> {
+        let drafts = std::mem::take(&mut self.drafts);
+        self.writing.clone_from(&drafts);
+        self.writing_bytes = std::mem::take(&mut self.bytes);
+        self.writing_since = Some(now);
+        (self.oldest, self.starved, self.taken) = (None, false, false);
+        drafts
+    }
+
+    /// The commit is over, except for those that found no file. Says whether it still was this volume's to make: whoever did not
+    /// want to wait for it has taken its drafts elsewhere otherwise.
+    pub(super) fn end(&mut self, waiting: Vec<Arc<Draft>>, now: Duration) -> bool {
+        let mine = !std::mem::take(&mut self.taken);
+        (self.writing, self.writing_bytes, self.writing_since) = (Vec::new(), 0, None);
+        if mine && !waiting.is_empty() {
+            self.starved = true;
+            self.bytes += waiting.iter().map(|draft| draft.bytes()).sum::<usize>();
+            self.oldest.get_or_insert(now);
+            self.drafts.splice(..0, waiting);
+        }
+        mine
+    }
+
+    /// Takes out what waits, in order.
+    pub(super) fn take_queued(&mut self) -> Vec<Arc<Draft>> {
+        (self.bytes, self.oldest, self.starved) = (0, None, false);
+        std::mem::take(&mut self.drafts)
+    }
+
+    /// Takes everything out, in order, what is being committed included.
+    pub(super) fn clear(&mut self) -> Vec<Arc<Draft>> {
+        self.taken |= self.writing_since.is_some();
+        let mut drafts = std::mem::take(&mut self.writing);
+        self.writing_bytes = 0;
+        drafts.append(&mut self.take_queued());
+        drafts
+    }
+}
+
+/// A volume's figures.
 pub(super) struct Stats {
-    pub(super) state: VolumeState,
-    pub(super) errors: u32,
-    pub(super) last_error: Option<String>,
+    pub(super) fare: Fare,
     pub(super) bytes_written: u64,
     pub(super) commits: u64,
     pub(super) open: usize,
@@ -81,23 +147,12 @@ pub(super) struct Stats {
     times: VecDeque<u32>,
 }
 
-/// Refused writes after which a volume is only used if there is no other.
-const ERRORS_TO_DRAIN: u32 = 3;
 /// Commits whose time is remembered.
 const TIMES: usize = 256;
 
 impl Stats {
     fn new() -> Self {
-        Self {
-            state: VolumeState::Ok,
-            errors: 0,
-            last_error: None,
-            bytes_written: 0,
-            commits: 0,
-            open: 0,
-            damaged: 0,
-            times: VecDeque::with_capacity(TIMES),
-        }
+        Self { fare: Fare::new(), bytes_written: 0, commits: 0, open: 0, damaged: 0, times: VecDeque::with_capacity(TIMES) }
     }
 
     pub(super) fn committed(&mut self, took: Duration, bytes: u64) {
@@ -107,29 +162,6 @@ impl Stats {
             self.times.pop_front();
         }
         self.times.push_back(u32::try_from(took.as_micros()).unwrap_or(u32::MAX));
-    }
-
-    /// The disk refused a write: Ok → Suspect → Draining. Gives the new state if it changed.
-    pub(super) fn refused_write(&mut self, error: &io::Error) -> Option<VolumeState> {
-        self.errors += 1;
-        self.last_error = Some(error.to_string());
-        let state = if self.errors >= ERRORS_TO_DRAIN { VolumeState::Draining } else { VolumeState::Suspect };
-        self.fall_to(state)
-    }
-
-    /// The disk refused a sync: nothing it says about earlier writes can be believed (PostgreSQL, 2018).
-    pub(super) fn refused_sync(&mut self, error: &io::Error) -> Option<VolumeState> {
-        self.errors += 1;
-        self.last_error = Some(error.to_string());
-        let state = if self.errors > 2 * ERRORS_TO_DRAIN { VolumeState::Failed } else { VolumeState::Draining };
-        self.fall_to(state)
-    }
-
-    fn fall_to(&mut self, state: VolumeState) -> Option<VolumeState> {
-        (state > self.state).then(|| {
-            self.state = state;
-            state
-        })
     }
 
     /// Commit times in milliseconds at the given share of them, 0 to 1.
@@ -216,14 +248,25 @@ impl Volume {
             stats: Mutex::new(Stats::new()),
             full: AtomicBool::new(false),
             recovering: AtomicBool::new(true),
+            retired: AtomicBool::new(false),
             changes: AtomicU64::new(0),
             sealed_early: Mutex::default(),
             files: Mutex::new(VecDeque::new()),
         }
     }
 
+    /// Whether streams may be recorded here.
+    pub(super) fn is_home(&self) -> bool {
+        lock(&self.stats).fare.keeps() && !self.retired.load(Ordering::Acquire)
+    }
+
+    /// How much of the streams it is given: the bytes that its disk has for segments.
+    pub(super) fn weight(&self) -> u64 {
+        lock(&self.pool).capacity().max(1)
+    }
+
     pub(super) fn state(&self) -> VolumeState {
-        lock(&self.stats).state
+        lock(&self.stats).fare.state()
     }
 
     /// A segment's file, for reading. Keeps the last [`FILES`] open.
@@ -257,7 +300,8 @@ impl Volume {
         queue.flush += 1;
         let mine = queue.flush;
         self.work.notify_one();
-        while queue.flushed < mine && !queue.ended {
+        // A disk that stands still is not waited for.
+        while queue.flushed < mine && !queue.ended && self.state() < VolumeState::Draining {
             queue = self.committed.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
     }
@@ -266,17 +310,21 @@ impl Volume {
     pub(super) fn health(&self) -> VolumeHealth {
         let (queue_bytes, queue_bound) = {
             let queue = lock(&self.queue);
-            (queue.bytes, queue.bound)
+            (queue.held(), queue.bound)
         };
-        let (segments_total, segments_free) = {
+        let (segments_total, missing, segments_free) = {
             let pool = lock(&self.pool);
-            (pool.total(), Size::ALL.into_iter().map(|size| pool.free(size)).sum())
+            (pool.total(), pool.missing(), Size::ALL.into_iter().map(|size| pool.free(size)).sum())
         };
         let stats = lock(&self.stats);
         VolumeHealth {
             name: self.name.clone(),
             path: self.path.clone(),
-            state: stats.state,
+            state: stats.fare.state(),
+            trouble: stats.fare.trouble(),
+            since: stats.fare.since(),
+            streams: 0,
+            missing,
             direct_io: self.disk.is_direct(),
             segments_total,
             segments_free,
@@ -289,7 +337,7 @@ impl Volume {
             commits: stats.commits,
             commit_ms_p50: stats.commit_ms(0.5),
             commit_ms_p99: stats.commit_ms(0.99),
-            last_error: stats.last_error.clone(),
+            last_error: stats.fare.last_error().map(str::to_owned),
             recovering: self.recovering.load(Ordering::Acquire),
             damaged: stats.damaged,
         }

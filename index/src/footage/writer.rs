@@ -5,6 +5,7 @@
 use super::{
     catalogue::Commit,
     disk::{AlignedBuffer, DiskFile},
+    fare::Refused,
     planted::{Bug, planted},
     pool::Size,
     segment::{OpenSegment, Place, record_bound, room},
@@ -24,6 +25,8 @@ use std::{
 const WRITE_BYTES: usize = 8 << 20;
 /// A segment that nothing was added to for this long is sealed: its stream has ended.
 const IDLE: Duration = Duration::from_secs(600);
+/// The writer looks up so often where nothing is pending.
+const TURN: Duration = Duration::from_secs(1);
 
 /// See the module.
 pub(super) struct Writer {
@@ -34,17 +37,15 @@ pub(super) struct Writer {
     chains: HashMap<StreamId, [u8; 32]>,
     buffer: AlignedBuffer,
     scratch: Vec<u8>,
-    /// Drafts that the turn before found no file for.
-    waiting: Vec<Draft>,
 }
 
 /// What became of a commit's drafts.
 #[derive(Default)]
 pub(super) struct Outcome {
     /// There was no file for these yet; the keeper makes some.
-    pub(super) waiting: Vec<Draft>,
-    /// The disk refused these: they belong to another volume, or are lost.
-    pub(super) refused: Vec<Draft>,
+    pub(super) waiting: Vec<Arc<Draft>>,
+    /// The disk refused these, or another volume has more room for their stream.
+    pub(super) refused: Vec<Arc<Draft>>,
 }
 
 /// What is written and not yet synced.
@@ -56,8 +57,18 @@ struct Batch {
     /// Streams whose open segments were written to.
     streams: Vec<StreamId>,
     /// Drafts written, to be handed on if the sync fails.
-    drafts: Vec<Draft>,
+    drafts: Vec<Arc<Draft>>,
     bytes: u64,
+}
+
+/// How a stream's next draft is stored.
+enum Step {
+    /// In the open segment.
+    Goes,
+    /// When there is a file for it.
+    Waits,
+    /// By another volume.
+    Moves,
 }
 
 impl Batch {
@@ -77,19 +88,21 @@ impl Writer {
             chains: HashMap::new(),
             buffer: AlignedBuffer::default(),
             scratch: Vec::new(),
-            waiting: Vec::new(),
         }
     }
 
     /// Makes drafts durable and announces them. Those of one stream keep their order.
-    pub(super) fn commit(&mut self, mut drafts: Vec<Draft>, now: UtcMicros) -> Outcome {
+    pub(super) fn commit(&mut self, mut drafts: Vec<Arc<Draft>>, now: UtcMicros) -> Outcome {
         let began = self.shared.world.monotonic();
         // By place on disk: open segments by number, new ones last. The sort is stable, so a stream's drafts stay in order.
-        let place = |draft: &Draft| (self.open.get(&draft.stream).map_or(u32::MAX, |open| open.key.number), draft.stream);
+        let place = |draft: &Arc<Draft>| (self.open.get(&draft.stream).map_or(u32::MAX, |open| open.key.number), draft.stream);
         drafts.sort_by_cached_key(place);
         let (mut outcome, mut batch) = (Outcome::default(), Batch::default());
         let mut drafts = drafts.into_iter().peekable();
         while let Some(draft) = drafts.next() {
+            if lock(&self.volume.queue).taken {
+                break;
+            }
             let stream = draft.stream;
             let mut group = vec![draft];
             while let Some(draft) = drafts.next_if(|draft| draft.stream == stream) {
@@ -98,7 +111,8 @@ impl Writer {
             self.write_stream(stream, group, now, &mut batch, &mut outcome);
         }
         self.seal_idle(now, &mut batch);
-        if batch.files.is_empty() {
+        // A volume under suspicion is tried also while nothing is recorded there: how else would it be trusted again.
+        if batch.files.is_empty() && self.volume.state() != VolumeState::Suspect {
             return outcome;
         }
         if planted(Bug::AnnounceFirst) {
@@ -113,7 +127,7 @@ impl Writer {
             Ok(()) => self.announce(batch, began),
             Err(error) => {
                 // Never asked again: the segments keep their durable prefix, the drafts are still in memory.
-                self.fell(&error, true);
+                self.fell(&error, Refused::Sync);
                 for stream in &batch.streams {
                     self.abandon(*stream);
                 }
@@ -124,7 +138,14 @@ impl Writer {
     }
 
     /// Writes one stream's drafts, in one piece where they follow each other.
-    fn write_stream(&mut self, stream: StreamId, group: Vec<Draft>, now: UtcMicros, batch: &mut Batch, outcome: &mut Outcome) {
+    fn write_stream(
+        &mut self,
+        stream: StreamId,
+        group: Vec<Arc<Draft>>,
+        now: UtcMicros,
+        batch: &mut Batch,
+        outcome: &mut Outcome,
+    ) {
         self.buffer.clear();
         let mut at = self.open.get(&stream).map_or(0, |open| open.tail);
         let mut group = group.into_iter();
@@ -137,19 +158,24 @@ impl Writer {
             }
             let goes_on = self.open.get(&stream).is_some_and(|open| open.takes(&draft, self.shared.setup.segment_max));
             let step = if goes_on && self.buffer.len() < WRITE_BYTES {
-                Ok(true)
+                Ok(Step::Goes)
             } else if goes_on {
-                self.write_out(stream, &mut at, batch).map(|()| true)
+                self.write_out(stream, &mut at, batch).map(|()| Step::Goes)
             } else {
                 self.write_out(stream, &mut at, batch)
                     .and_then(|()| self.seal(stream, batch))
                     .and_then(|()| self.begin(&draft, &mut at, now, batch))
             };
             match step {
-                Ok(true) => {}
-                Ok(false) => {
+                Ok(Step::Goes) => {}
+                Ok(Step::Waits) => {
                     outcome.waiting.push(draft);
                     outcome.waiting.extend(group);
+                    return;
+                }
+                Ok(Step::Moves) => {
+                    outcome.refused.push(draft);
+                    outcome.refused.extend(group);
                     return;
                 }
                 Err(error) => {
@@ -165,14 +191,14 @@ impl Writer {
         }
         let failed = failed.or_else(|| self.write_out(stream, &mut at, batch).err().map(|error| (error, None)));
         if let Some((error, draft)) = failed {
-            self.fell(&error, false);
+            self.fell(&error, Refused::Write);
             self.abandon(stream);
             // Those of this stream that were written before in this batch go too: their segment is given up.
             let (mine, others) = std::mem::take(&mut batch.drafts).into_iter().partition(|draft| draft.stream == stream);
             batch.drafts = others;
             batch.streams.retain(|other| *other != stream);
             batch.sealed.retain(|sealed| sealed.stream != stream);
-            outcome.refused.extend::<Vec<Draft>>(mine);
+            outcome.refused.extend::<Vec<Arc<Draft>>>(mine);
             outcome.refused.extend(draft);
             outcome.refused.extend(group);
         }
@@ -210,15 +236,18 @@ impl Writer {
         Ok(())
     }
 
-    /// Begins a segment for `draft`. `false` if there is no free file.
-    fn begin(&mut self, draft: &Draft, at: &mut u64, now: UtcMicros, batch: &mut Batch) -> io::Result<bool> {
+    /// Begins a segment for `draft`, unless its stream had better begin it on another volume.
+    fn begin(&mut self, draft: &Draft, at: &mut u64, now: UtcMicros, batch: &mut Batch) -> io::Result<Step> {
+        if self.shared.lives_better_elsewhere(draft.stream, &self.volume) {
+            return Ok(Step::Moves);
+        }
         let size = Size::of(draft.stream.kind);
         let (taken, bytes) = {
             let mut pool = lock(&self.volume.pool);
             (pool.take(size), pool.bytes_of(size))
         };
         self.volume.chores.notify_one();
-        let Some(number) = taken else { return Ok(false) };
+        let Some(number) = taken else { return Ok(Step::Waits) };
         let file = self.volume.disk.open(&segment_name(number))?;
         let place = Place {
             key: self.volume.key(number, self.shared.world.random()),
@@ -240,7 +269,7 @@ impl Writer {
         *at = open.tail;
         self.volume.forget_file(number);
         self.open.insert(draft.stream, open);
-        Ok(true)
+        Ok(Step::Goes)
     }
 
     /// Seals segments whose streams have ended.
@@ -249,7 +278,7 @@ impl Writer {
         idle.sort_unstable();
         for stream in idle {
             if let Err(error) = self.seal(stream, batch) {
-                self.fell(&error, false);
+                self.fell(&error, Refused::Write);
                 self.abandon(stream);
             }
         }
@@ -276,19 +305,30 @@ impl Writer {
             commits.extend(self.open.get_mut(stream).map(|open| commit(open, false)));
         }
         self.shared.catalogue.announce(commits.into_iter());
-        let fragments = batch.drafts.len() as u64;
-        self.shared.fragments.fetch_add(fragments, Ordering::Relaxed);
-        {
+        let changed = {
             let mut stats = lock(&self.volume.stats);
-            stats.committed(self.shared.world.monotonic().saturating_sub(began), batch.bytes);
+            let took = self.shared.world.monotonic().saturating_sub(began);
+            stats.committed(took, batch.bytes);
             stats.open = self.open.len();
+            stats.fare.committed(self.shared.world.monotonic(), took, self.shared.world.now())
+        };
+        if changed.is_some() {
+            self.shared.fare_changed(&self.volume);
+        }
+        if batch.drafts.is_empty() {
+            return;
         }
         self.volume.changed();
+        // What was taken elsewhere in the meantime is told of when it is durable there. That it is here too harms nobody.
+        if lock(&self.volume.queue).taken {
+            return;
+        }
+        self.shared.fragments.fetch_add(batch.drafts.len() as u64, Ordering::Relaxed);
         self.tell(&batch.drafts);
     }
 
     /// Calls the watchers.
-    fn tell(&self, drafts: &[Draft]) {
+    fn tell(&self, drafts: &[Arc<Draft>]) {
         let watchers = self.shared.watchers.read().unwrap_or_else(PoisonError::into_inner);
         for draft in drafts {
             let announced = Announced { stream: draft.stream, window: draft.window(), bytes: draft.bytes() as u64 };
@@ -297,13 +337,10 @@ impl Writer {
     }
 
     /// The disk refused something: the volume falls by rule, and its fall is an event.
-    fn fell(&self, error: &io::Error, sync: bool) {
-        let fell = {
-            let mut stats = lock(&self.volume.stats);
-            if sync { stats.refused_sync(error) } else { stats.refused_write(error) }
-        };
-        if let Some(state) = fell {
-            self.shared.volume_fell(&self.volume, state, error);
+    fn fell(&self, error: &io::Error, what: Refused) {
+        let fell = lock(&self.volume.stats).fare.refused(what, error, self.shared.world.now());
+        if fell.is_some() {
+            self.shared.fare_changed(&self.volume);
         }
     }
 
@@ -319,77 +356,72 @@ impl Writer {
 
 /// What a turn is to write.
 pub(super) struct Taken {
-    drafts: Vec<Draft>,
+    drafts: Vec<Arc<Draft>>,
     /// The requests to commit now that are answered by it.
     requests: u64,
     /// It is the last.
-    closing: bool,
+    ending: bool,
 }
 
 impl Writer {
-    /// Everything that waits for this volume: what the turn before found no file for, then the queue, in order.
+    /// Everything that waits for this volume, in order.
     pub(super) fn take(&mut self, queue: &mut Queue) -> Taken {
-        let mut drafts = std::mem::take(&mut self.waiting);
-        drafts.append(&mut queue.drafts);
-        Taken { drafts, requests: queue.flush, closing: queue.closing }
+        let drafts = queue.begin(self.shared.world.monotonic());
+        Taken { drafts, requests: queue.flush, ending: queue.closing || self.volume.retired.load(Ordering::Acquire) }
     }
 
     /// One turn: commits what was taken, finds a home for what this volume refused, and answers who waits. Without clock or thread of
     /// its own, as [`Writer::commit`] is.
     pub(super) fn turn(&mut self, taken: Taken) {
-        let Taken { drafts, requests, closing } = taken;
+        let Taken { drafts, requests, ending } = taken;
         let (volume, shared) = (Arc::clone(&self.volume), Arc::clone(&self.shared));
-        let bytes: usize = drafts.iter().map(Draft::bytes).sum();
         let outcome = self.commit(drafts, shared.world.now());
-        self.waiting = outcome.waiting;
-        let homeless = match closing || volume.full.load(Ordering::Relaxed) {
-            true => std::mem::take(&mut self.waiting),
-            false => Vec::new(),
+        let (homeless, waiting) = match ending || volume.full.load(Ordering::Relaxed) {
+            true => (outcome.waiting, Vec::new()),
+            false => (Vec::new(), outcome.waiting),
         };
-        let kept: usize = self.waiting.iter().map(Draft::bytes).sum();
-        {
+        let mine = {
             let mut queue = lock(&volume.queue);
-            queue.bytes -= bytes - kept;
-            queue.flushed = requests;
-            queue.ended = closing;
-        }
+            (queue.flushed, queue.ended) = (requests, ending);
+            queue.end(waiting, shared.world.monotonic())
+        };
         volume.committed.notify_all();
-        shared.rehome(&volume, outcome.refused, "the disk refused it and there is no other");
-        shared.rehome(&volume, homeless, "no segment is free and none is past its term");
+        // What somebody took elsewhere meanwhile is not this volume's any more.
+        if mine {
+            shared.rehome(&volume, outcome.refused, "the disk refused it and there is no other");
+            shared.rehome(&volume, homeless, "no segment is free and none is past its term");
+        }
     }
 
-    /// Waits for the next commit to be due and takes what it is to write.
-    fn next(&mut self, last: Duration) -> Taken {
+    /// Waits for the next commit to be due and takes what it is to write. It is due when the oldest draft has waited for long enough,
+    /// not by the clock: what waits is bounded then, and a quiet disk is left alone.
+    fn next(&mut self) -> Taken {
         let (volume, shared) = (Arc::clone(&self.volume), Arc::clone(&self.shared));
-        let due = last + shared.setup.commit_every;
+        let (every, idle) = (shared.setup.commit_every, shared.world.monotonic() + TURN);
         let mut queue = lock(&volume.queue);
         loop {
             let now = shared.world.monotonic();
-            let asked = queue.closing || queue.flush > queue.flushed;
-            let many = queue.bytes >= shared.setup.commit_bytes && !queue.drafts.is_empty() && self.waiting.is_empty();
-            if asked || many || now >= due {
+            let ending = queue.closing || volume.retired.load(Ordering::Acquire);
+            let many = queue.bytes >= shared.setup.commit_bytes && !queue.starved;
+            let due = queue.oldest.map_or(idle, |oldest| oldest + every);
+            if ending || queue.flush > queue.flushed || many || now >= due {
                 return self.take(&mut queue);
             }
-            queue = volume.work.wait_timeout(queue, due - now).unwrap_or_else(PoisonError::into_inner).0;
+            // Whoever queues the first draft does not ring.
+            let turn = (due - now).min(every).min(TURN);
+            queue = volume.work.wait_timeout(queue, turn).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 }
 
 /// The thread: commits when it is time, when much is pending, when asked, and a last time at the end.
 pub(super) fn run(mut writer: Writer) {
-    let mut last = writer.shared.world.monotonic();
     loop {
-        let taken = writer.next(last);
-        last = writer.shared.world.monotonic();
-        let closing = taken.closing;
+        let taken = writer.next();
+        let ending = taken.ending;
         writer.turn(taken);
-        if closing {
+        if ending {
             return;
         }
     }
-}
-
-/// Whether a volume in that state is given new streams.
-pub(super) fn takes_new(state: VolumeState) -> bool {
-    state <= VolumeState::Suspect
 }

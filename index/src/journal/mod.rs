@@ -65,6 +65,8 @@ pub struct Journal {
     node: NodeId,
     shared: Arc<Shared>,
     writer: Mutex<Option<JoinHandle<()>>>,
+    /// The newest record when it was opened.
+    inherited: Seq,
 }
 
 /// What the writer and everybody else see.
@@ -127,6 +129,7 @@ impl Journal {
     fn open_on(medium: Arc<dyn Medium>, node: NodeId, limits: JournalLimits) -> Result<Arc<Self>, JournalError> {
         let dir = medium.path("");
         let (found, commit) = recover::recover(&*medium, node, limits.segment_bytes)?;
+        let inherited = found.tail;
         let shared = Arc::new(Shared {
             queue: Mutex::new(Queue::new(limits.queue_records)),
             work: Condvar::new(),
@@ -136,7 +139,7 @@ impl Journal {
             health: Mutex::default(),
         });
         let writer = writer::start(medium, node, limits, commit, Arc::clone(&shared))?;
-        Ok(Arc::new(Self { dir, node, shared, writer: Mutex::new(Some(writer)) }))
+        Ok(Arc::new(Self { dir, node, shared, writer: Mutex::new(Some(writer)), inherited }))
     }
 
     /// Whose journal it is.
@@ -174,6 +177,12 @@ impl Journal {
     #[must_use]
     pub fn tail(&self) -> Seq {
         lock(&self.shared.files).tail
+    }
+
+    /// The newest record of earlier runs, by which it is known how long the last of them lived; [`Seq::ZERO`] if there is none.
+    #[must_use]
+    pub fn inherited(&self) -> Seq {
+        self.inherited
     }
 
     /// The hash of the newest durable record: whoever keeps it elsewhere can later prove that nothing before it changed.

@@ -2,11 +2,13 @@
 //! writes from a seed (`sim`, for tests). Everything above speaks to a directory of fixed-size files through these traits, so the
 //! store that is tested is the store that runs.
 
+mod absent;
 mod buffer;
 mod real;
 #[cfg(test)]
 pub(super) mod sim;
 
+pub(super) use absent::AbsentDisk;
 pub(super) use buffer::AlignedBuffer;
 pub(super) use real::RealDisk;
 

@@ -27,6 +27,8 @@ pub(super) trait Notebook: Send + Sync {
     fn note(&self, at: UtcMicros, kind: &'static str, body: Value);
     /// The number of the newest fact; 0 if there is none.
     fn newest(&self) -> u64;
+    /// When the newest fact of an earlier run was written down; `None` if there was no earlier run.
+    fn inherited_at(&self) -> Option<UtcMicros>;
     /// Facts numbered above `after`, oldest first, at most `limit`: number, kind, body. Facts of other kinds than `ledger.*`
     /// may be among them.
     fn after(&self, after: u64, limit: usize) -> Vec<(u64, String, Value)>;
@@ -43,6 +45,11 @@ impl Notebook for Journal {
 
     fn newest(&self) -> u64 {
         self.tail().get()
+    }
+
+    fn inherited_at(&self) -> Option<UtcMicros> {
+        let last = self.read(self.inherited(), 1).unwrap_or_default();
+        last.first().filter(|entry| entry.seq == self.inherited()).map(|entry| entry.at)
     }
 
     fn after(&self, after: u64, limit: usize) -> Vec<(u64, String, Value)> {
@@ -229,11 +236,12 @@ impl Ledger {
         self.notebook.note(self.world.now(), kind, body);
     }
 
-    /// The last sign of life of an earlier run, as far as the ledger knows.
+    /// The last sign of life of an earlier run: of its marks, its checkpoints, and, were all of that lost, the newest fact that it wrote
+    /// down about anything.
     pub(super) fn last_alive(&self) -> Option<UtcMicros> {
         let state = lock(&self.state);
         let marks = state.streams.values().filter_map(|story| story.marks.last()).map(|mark| mark.at);
-        marks.chain(state.alive).max()
+        marks.chain(state.alive).chain(self.notebook.inherited_at()).max()
     }
 
     /// Calls `tell` with a stream's story and the restarts.

@@ -20,6 +20,10 @@ impl Notebook for Memory {
         facts.push((number, kind.to_owned(), body));
     }
 
+    fn inherited_at(&self) -> Option<UtcMicros> {
+        None
+    }
+
     fn newest(&self) -> u64 {
         lock(&self.0).len() as u64
     }
@@ -85,9 +89,9 @@ impl Lives {
             lock(&seen).insert((fragment.stream, fragment.window.from));
         };
         shared.watchers.write().expect("fresh").push(Box::new(watch));
-        let writers = shared.volumes.iter().map(|volume| Writer::new(Arc::clone(volume), Arc::clone(&shared))).collect();
-        let keeper = |volume| Keeper { volume: Arc::clone(volume), shared: Arc::clone(&shared) };
-        let keepers: Vec<_> = shared.volumes.iter().map(keeper).collect();
+        let writers = shared.volumes.all().iter().map(|volume| Writer::new(Arc::clone(volume), Arc::clone(&shared))).collect();
+        let keeper = |volume: &Arc<Volume>| Keeper { volume: Arc::clone(volume), shared: Arc::clone(&shared) };
+        let keepers: Vec<_> = shared.volumes.all().iter().map(keeper).collect();
         for (keeper, leftovers) in keepers.iter().zip(leftovers) {
             keeper.recover(leftovers);
             while keeper.grow(4) {}
@@ -160,15 +164,14 @@ impl Life {
         for draft in drafts {
             let mut places = lock(&self.shared.places);
             let at = self.shared.place(&mut places, draft.stream).expect("there is a volume");
-            let mut queue = lock(&self.shared.volumes[at].queue);
-            queue.bytes += draft.bytes();
-            queue.drafts.push(draft);
+            let volume = self.shared.volumes.get(at).expect("it is one of them");
+            let mut queue = lock(&volume.queue);
+            queue.push(Arc::new(draft), Duration::ZERO);
         }
         // Twice, so that what moved is written too.
         for _ in 0..2 {
-            for (writer, volume) in self.writers.iter_mut().zip(&self.shared.volumes) {
-                let drafts = std::mem::take(&mut lock(&volume.queue).drafts);
-                lock(&volume.queue).bytes = 0;
+            for (writer, volume) in self.writers.iter_mut().zip(self.shared.volumes.all().iter()) {
+                let drafts = lock(&volume.queue).take_queued();
                 let outcome = writer.commit(drafts, UtcMicros::now());
                 for draft in outcome.waiting {
                     self.shared.lose(&draft, GapCause::Disk, "full");
@@ -278,7 +281,7 @@ fn a_rotten_record_is_told_from_a_crash_tail_and_its_neighbours_stay() {
     drop(life);
     lives.disks[0].crash();
     let life = lives.begin().expect("it opens");
-    assert_eq!(life.shared.volumes[0].health().damaged, 1);
+    assert_eq!(life.shared.volumes.all()[0].health().damaged, 1);
     lock(&lives.announced).remove(&(gate, entries[4].utc));
     lives.check(&life, "both sides of the damage are kept");
     let damage = life.shared.ledger.with(gate, |story, _| story.losses.clone());

@@ -207,3 +207,24 @@ fn footage_within_its_term_is_never_removed_and_what_finds_no_room_is_accounted_
         IntervalState::Partial { .. } => false,
     }));
 }
+
+#[test]
+fn a_node_that_lost_its_ledger_knows_from_its_journal_how_long_it_lived() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let open = || Journal::open(&dir.path().join("journal"), NodeId::from_bytes(NODE)).expect("a journal");
+    let record = |journal: &Journal, seconds, kind| {
+        let record = crate::journal::Record::new(at(seconds), kind, serde_json::json!({}));
+        journal.append(record).wait().expect("durable");
+    };
+    let journal = open();
+    let ledger = Ledger::open(dir.path(), Arc::clone(&journal) as Arc<dyn Notebook>, Arc::new(Machine));
+    ledger.mark(stream(1, StreamKind::Main), at(10.0), GapCause::CameraSilent, "", None);
+    record(&journal, 700.0, "access.live");
+    drop(ledger);
+    journal.close();
+    // The next run writes facts of its own before the store opens.
+    let journal = open();
+    record(&journal, 5000.0, "camera.added");
+    let ledger = Ledger::open(dir.path(), journal as Arc<dyn Notebook>, Arc::new(Machine));
+    assert_eq!(ledger.last_alive(), Some(at(700.0)));
+}
