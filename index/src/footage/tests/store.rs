@@ -193,7 +193,10 @@ fn footage_within_its_term_is_never_removed_and_what_finds_no_room_is_accounted_
         });
         site.store.append(draft(gate, n, 15_000, 1)).expect("room");
     }
-    site.store.flush();
+    wait("the last one's fate", || {
+        site.store.flush();
+        site.store.health().fragments + site.store.health().fragments_lost == 500
+    });
     let health = site.store.health();
     assert!(health.volumes[0].full && health.fragments_lost > 0);
     let reader = site.reader(&[gate]);
