@@ -60,8 +60,10 @@ pub(super) struct StreamIndex {
     bytes: u64,
     /// The longest window among them: how far back a search must look.
     longest: Duration,
-    /// Where the newest picture ends.
+    /// Where the picture ends that came last.
     newest: Option<UtcMicros>,
+    /// All recorded time, merged: few spans however many segments, so that a month of a room is tiled in milliseconds.
+    spans: Vec<Window>,
 }
 
 impl StreamIndex {
@@ -78,27 +80,11 @@ impl StreamIndex {
         self.segments[..end].iter().rev()
     }
 
-    /// The recorded time in `window`, clipped to it, merged, in order.
-    pub(super) fn recorded(&self, window: Window) -> Vec<Window> {
-        let mut merged = Vec::new();
-        let inside = self.overlapping(window).flat_map(|segment| segment.spans().iter().copied());
-        for span in inside.map(|span| span.intersect(window)).filter(|span| !span.is_empty()) {
-            spans::join(&mut merged, span);
-        }
-        merged
-    }
-
-    /// Where the last recorded span that begins before `at` ends, at the latest at `at`.
-    pub(super) fn recorded_before(&self, at: UtcMicros) -> Option<UtcMicros> {
-        let spans = self.back_from(at).take(4).flat_map(SegmentMeta::spans);
-        spans.filter(|span| span.from < at).map(|span| span.to.min(at)).max()
-    }
-
-    /// Where the first recorded span that ends after `at` begins, at the earliest at `at`.
-    pub(super) fn recorded_after(&self, at: UtcMicros) -> Option<UtcMicros> {
-        let first = self.segments.partition_point(|segment| segment.window.from < at - self.longest);
-        let spans = self.segments[first..].iter().filter(|segment| segment.window.to > at).take(4).flat_map(SegmentMeta::spans);
-        spans.filter(|span| span.to > at).map(|span| span.from.max(at)).min()
+    /// The recorded time that overlaps `window`, merged, in order, and the span next to it on either side.
+    pub(super) fn recorded_around(&self, window: Window) -> &[Window] {
+        let first = self.spans.partition_point(|span| span.to <= window.from).saturating_sub(1);
+        let last = self.spans.partition_point(|span| span.from < window.to);
+        &self.spans[first..(last + 1).min(self.spans.len())]
     }
 
     pub(super) fn segments(&self) -> &[SegmentMeta] {
@@ -114,11 +100,33 @@ impl StreamIndex {
     }
 
     fn insert(&mut self, meta: SegmentMeta) {
+        if meta.records > 0 {
+            meta.spans().iter().for_each(|span| spans::join(&mut self.spans, *span));
+        }
         self.bytes += meta.bytes;
         self.longest = self.longest.max(meta.window.duration());
-        self.newest = self.newest.max(Some(meta.window.to));
+        if meta.records > 0 {
+            self.newest = self.newest.max(Some(meta.window.to));
+        }
         let at = self.segments.partition_point(|other| other.window.from <= meta.window.from);
         self.segments.insert(at, meta);
+    }
+
+    /// Forgets a segment, and recorded time that no other holds.
+    fn remove(&mut self, key: SegmentKey) -> Option<SegmentMeta> {
+        let meta = self.segments.remove(self.position(key)?);
+        self.bytes -= meta.bytes;
+        // The merged spans that it was part of are put together anew without it.
+        let first = self.spans.partition_point(|span| span.to < meta.window.from);
+        let last = self.spans.partition_point(|span| span.from <= meta.window.to);
+        if let (Some(from), Some(to)) = (self.spans.get(first), last.checked_sub(1).and_then(|last| self.spans.get(last))) {
+            let touched = Window::new(from.from, to.to);
+            let mut anew = Vec::new();
+            self.overlapping(touched).flat_map(SegmentMeta::spans).for_each(|span| spans::join(&mut anew, *span));
+            anew.retain(|span| span.overlaps(touched));
+            self.spans.splice(first..last, anew);
+        }
+        Some(meta)
     }
 
     fn position(&self, key: SegmentKey) -> Option<usize> {
@@ -162,10 +170,7 @@ impl Catalogue {
     /// Forgets a segment. Says what it was.
     pub(super) fn remove(&self, stream: StreamId, key: SegmentKey) -> Option<SegmentMeta> {
         let mut streams = self.write();
-        let index = streams.get_mut(&stream)?;
-        let meta = index.segments.remove(index.position(key)?);
-        index.bytes -= meta.bytes;
-        Some(meta)
+        streams.get_mut(&stream)?.remove(key)
     }
 }
 
@@ -203,6 +208,7 @@ impl StreamIndex {
         let mut spans = segment.spans().to_vec();
         for entry in &commit.entries {
             spans::join(&mut spans, entry.window());
+            spans::join(&mut self.spans, entry.window());
             segment.bytes += u64::from(entry.payload_len);
             self.bytes += u64::from(entry.payload_len);
         }
@@ -210,7 +216,8 @@ impl StreamIndex {
         segment.end = segment.end.max(commit.entries.last().map_or(0, Entry::end));
         segment.records += commit.entries.len() as u32;
         self.longest = self.longest.max(segment.window.duration());
-        self.newest = self.newest.max(Some(segment.window.to));
+        // Not the latest there is: footage of a clock that had jumped ahead says nothing about whether recording goes on.
+        self.newest = commit.entries.last().map(|entry| entry.window().to);
         match (&mut segment.entries, commit.sealed) {
             (entries, true) => *entries = None,
             (Some(entries), false) => entries.extend(commit.entries),

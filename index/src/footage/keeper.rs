@@ -301,7 +301,11 @@ impl Keeper {
         }
         for (stream, key, _, size) in &gone {
             if let Some(meta) = self.shared.catalogue.remove(*stream, *key) {
-                self.shared.ledger.expired(*stream, meta.spans());
+                let term = self.shared.setup.terms.of(meta.class);
+                let rule = format!("{}, {} days", meta.class.word(), term.as_secs() / 86_400);
+                let record =
+                    json!({ "volume": self.volume.name, "segment": key.number, "fragments": meta.records, "bytes": meta.bytes });
+                self.shared.ledger.removed(*stream, meta.spans(), GapCause::Expired, &rule, record);
             }
             if let Some(size) = size {
                 self.make_whole(key.number, *size);

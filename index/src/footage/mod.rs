@@ -32,6 +32,7 @@ mod world;
 mod writer;
 
 pub use fragment::Fragment;
+pub use ledger::Tally;
 pub use reader::{FragmentRef, Reader, SegmentName};
 pub use types::{
     Announced, Draft, Full, Interval, IntervalState, OpenError, ReadError, RetentionTerms, Setup, StoreHealth, StreamSummary,
@@ -164,21 +165,26 @@ impl Store {
     /// are merged for drawing: a gap never vanishes in it, what holds both is partial.
     #[must_use]
     pub fn coverage(&self, stream: StreamId, window: Window, resolution: Duration) -> Vec<Interval> {
-        self.coverage_at(stream, window, resolution, self.shared.world.now())
+        ledger::merge(self.tiles(stream, window), resolution)
     }
 
-    fn coverage_at(&self, stream: StreamId, window: Window, resolution: Duration, now: UtcMicros) -> Vec<Interval> {
-        let (recorded, before, after) = {
+    /// How each of `spans` of a stream's time adds up: what is recorded, and what is missing for each cause. The spans are in order and
+    /// do not overlap; the sums equal the tiling of [`Store::coverage`], to the microsecond.
+    #[must_use]
+    pub fn tally(&self, stream: StreamId, spans: &[Window]) -> Vec<Tally> {
+        let (Some(first), Some(last)) = (spans.first(), spans.last()) else { return Vec::new() };
+        ledger::tally(&self.tiles(stream, Window::new(first.from, last.to)), spans)
+    }
+
+    fn tiles(&self, stream: StreamId, window: Window) -> Vec<Interval> {
+        let recorded = {
             let streams = self.shared.catalogue.read();
-            match streams.get(&stream) {
-                Some(index) => (index.recorded(window), index.recorded_before(window.from), index.recorded_after(window.to)),
-                None => (Vec::new(), None, None),
-            }
+            streams.get(&stream).map(|index| index.recorded_around(window).to_vec()).unwrap_or_default()
         };
-        let tiles = self.shared.ledger.with(stream, |story, restarts| {
-            ledger::tile(&Facts { window, recorded: &recorded, before, after, story, restarts, now })
-        });
-        ledger::merge(tiles, resolution)
+        let now = self.shared.world.now();
+        self.shared
+            .ledger
+            .with(stream, |story, restarts| ledger::tile(&Facts { window, recorded: &recorded, story, restarts, now }))
     }
 
     /// Every stream that there is footage of, by number.

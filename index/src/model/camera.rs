@@ -193,6 +193,15 @@ impl RetentionClass {
         }
     }
 
+    /// `standard` or `key_target`, as in configuration, journal and API.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Standard => "standard",
+            Self::KeyTarget => "key_target",
+        }
+    }
+
     /// The class a file's number means. An unknown number reads as the longest term: never delete what a later version kept.
     #[must_use]
     pub fn from_code(code: u8) -> Self {

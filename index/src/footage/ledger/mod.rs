@@ -2,11 +2,20 @@
 //! this keeps the other half: marks, losses, restarts and removals. They are facts in the node's journal; a checkpoint in
 //! the state directory saves reading all of it at start.
 
+mod merge;
+mod story;
+mod tally;
 mod tile;
 
-pub(super) use tile::{Facts, merge, tile};
+pub use tally::Tally;
+pub(super) use {
+    merge::merge,
+    story::{Loss, Mark, Removed, Story},
+    tally::tally,
+    tile::{Facts, tile},
+};
 
-use super::{spans, volume::lock, world::World};
+use super::{volume::lock, world::World};
 use crate::{
     journal::{Journal, Record, Seq},
     model::{GapCause, StreamId, UtcMicros, Window},
@@ -18,7 +27,6 @@ use std::{
     io::Write as _,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
-    time::Duration,
 };
 
 /// Where the store's facts are kept: the node's journal, or memory in a test.
@@ -61,95 +69,6 @@ impl Notebook for Journal {
     }
 }
 
-/// From an instant on, whatever is not recorded is missing for this cause.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub(super) struct Mark {
-    pub(super) at: UtcMicros,
-    pub(super) cause: GapCause,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub(super) detail: String,
-}
-
-/// A definite loss.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub(super) struct Loss {
-    pub(super) window: Window,
-    pub(super) cause: GapCause,
-    pub(super) units: u32,
-}
-
-/// What is known about a stream's time beside what is recorded.
-#[derive(Clone, Default, Debug, Serialize, Deserialize)]
-pub(super) struct Story {
-    /// By instant.
-    pub(super) marks: Vec<Mark>,
-    /// By start.
-    pub(super) losses: Vec<Loss>,
-    /// What expired: merged, by start.
-    pub(super) removed: Vec<Window>,
-    /// The longest loss: how far back a search must look.
-    #[serde(default)]
-    longest: Duration,
-}
-
-/// Details are for people: this much of one is kept.
-const DETAIL: usize = 200;
-
-impl Story {
-    /// `newest` is where the newest recorded picture ends: the same cause again while nothing was recorded since says nothing new.
-    fn mark(&mut self, mark: Mark, newest: Option<UtcMicros>) -> bool {
-        let at = self.marks.partition_point(|other| other.at <= mark.at);
-        let before = at.checked_sub(1).map(|before| &self.marks[before]);
-        let again = |before: &Mark| before.cause == mark.cause && before.detail == mark.detail;
-        let same_hole = |before: &Mark| before.at == mark.at || newest.is_some_and(|newest| before.at >= newest);
-        if before.is_some_and(|before| again(before) && same_hole(before)) {
-            return false;
-        }
-        self.marks.insert(at, mark);
-        true
-    }
-
-    fn lose(&mut self, loss: Loss) {
-        self.longest = self.longest.max(loss.window.duration());
-        let at = self.losses.partition_point(|other| other.window.from <= loss.window.from);
-        match at.checked_sub(1).map(|before| &mut self.losses[before]) {
-            // A run of losses is one: what is shed is shed second by second.
-            Some(before) if before.cause == loss.cause && loss.window.from <= before.window.to + spans::JOIN => {
-                before.window.to = before.window.to.max(loss.window.to);
-                before.units = before.units.saturating_add(loss.units);
-                self.longest = self.longest.max(before.window.duration());
-            }
-            _ => self.losses.insert(at, loss),
-        }
-    }
-
-    pub(super) fn losses_in(&self, window: Window) -> impl Iterator<Item = &Loss> {
-        let first = self.losses.partition_point(|loss| loss.window.from < window.from - self.longest);
-        self.losses[first..]
-            .iter()
-            .take_while(move |loss| loss.window.from < window.to)
-            .filter(move |loss| loss.window.overlaps(window))
-    }
-
-    pub(super) fn removed_in(&self, window: Window) -> impl Iterator<Item = Window> + '_ {
-        let first = self.removed.partition_point(|gone| gone.to <= window.from);
-        self.removed[first..].iter().copied().take_while(move |gone| gone.from < window.to)
-    }
-
-    /// Forgets what lies wholly before `horizon`, except the last mark, which may still speak for what follows.
-    fn forget(&mut self, horizon: UtcMicros) {
-        let marks = self.marks.partition_point(|mark| mark.at < horizon).saturating_sub(1);
-        self.marks.drain(..marks);
-        self.losses.retain(|loss| loss.window.to >= horizon);
-        // Long after it all expired, where its gaps were matters to nobody; that it was there does.
-        let old = self.removed.partition_point(|gone| gone.to < horizon);
-        if let (2.., Some(first)) = (old, self.removed.first()) {
-            let whole = Window::new(first.from, self.removed[old - 1].to);
-            self.removed.splice(..old, [whole]);
-        }
-    }
-}
-
 #[derive(Clone, Default, Serialize, Deserialize)]
 struct State {
     /// The journal's number up to which this is complete.
@@ -169,6 +88,8 @@ pub(super) struct Ledger {
 }
 
 const PAGE: usize = 4096;
+/// Details are for people: this much of one is kept.
+const DETAIL: usize = 200;
 
 impl Ledger {
     /// Reads the checkpoint in `state_dir`, if there is a whole one, and what the journal holds beyond it.
@@ -220,15 +141,22 @@ impl Ledger {
         self.notebook.note(self.world.now(), "ledger.restart", json!({ "from_us": window.from, "to_us": window.to }));
     }
 
-    /// Notes that the retention rule removed recorded time.
-    pub(super) fn expired(&self, stream: StreamId, gone: &[Window]) {
+    /// Notes that recorded time was removed on purpose, and by which rule; `record` is what else the journal keeps of it.
+    pub(super) fn removed(&self, stream: StreamId, gone: &[Window], cause: GapCause, rule: &str, record: Value) {
+        let at = self.world.now();
         {
             let mut state = lock(&self.state);
             let story = state.streams.entry(stream).or_default();
-            gone.iter().for_each(|window| spans::join(&mut story.removed, *window));
+            for window in gone {
+                story.remove(&Removed { window: *window, cause, rule: rule.to_owned(), done: Window::new(at, at) });
+            }
         }
         let windows: Vec<_> = gone.iter().map(|window| [window.from, window.to]).collect();
-        self.notebook.note(self.world.now(), "ledger.expired", json!({ "stream": stream, "windows_us": windows }));
+        let mut body = json!({ "stream": stream, "windows_us": windows, "rule": rule, "at_us": at });
+        if let (Some(body), Value::Object(record)) = (body.as_object_mut(), record) {
+            body.extend(record);
+        }
+        self.notebook.note(at, if cause == GapCause::Erased { "ledger.erased" } else { "ledger.expired" }, body);
     }
 
     /// A fact about the store itself, for the journal alone.
@@ -299,13 +227,17 @@ impl State {
                 }
             }
             "ledger.restart" => self.restarts.extend(window().filter(|window| !self.restarts.contains(window))),
-            "ledger.expired" => {
+            "ledger.expired" | "ledger.erased" => {
                 if let (Some(stream), Some(windows)) = (stream(), body.get("windows_us").and_then(Value::as_array)) {
                     let story = self.streams.entry(stream).or_default();
+                    let cause = if kind == "ledger.erased" { GapCause::Erased } else { GapCause::Expired };
+                    let rule = body.get("rule").and_then(Value::as_str).unwrap_or_default().to_owned();
+                    let at = field("at_us").unwrap_or_default();
                     for window in windows {
                         let instant = |i: usize| window.get(i).and_then(Value::as_i64).map(UtcMicros::from_micros);
                         if let (Some(from), Some(to)) = (instant(0), instant(1)) {
-                            spans::join(&mut story.removed, Window::new(from, to));
+                            let (window, rule) = (Window::new(from, to), rule.clone());
+                            story.remove(&Removed { window, cause, rule, done: Window::new(at, at) });
                         }
                     }
                 }
