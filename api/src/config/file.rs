@@ -33,6 +33,12 @@ pub(super) struct Node {
     pub(super) name: String,
     pub(super) tier: Tier,
     pub(super) state_dir: PathBuf,
+    #[serde(default = "china")]
+    pub(super) time_zone: String,
+}
+
+fn china() -> String {
+    "Asia/Shanghai".to_owned()
 }
 
 #[derive(Deserialize)]
@@ -85,11 +91,12 @@ impl Default for Footage {
 pub(super) struct Retention {
     pub(super) standard_days: u32,
     pub(super) key_target_days: u32,
+    pub(super) hold_percent: u8,
 }
 
 impl Default for Retention {
     fn default() -> Self {
-        Self { standard_days: 30, key_target_days: 90 }
+        Self { standard_days: 30, key_target_days: 90, hold_percent: 10 }
     }
 }
 

@@ -31,6 +31,10 @@ pub struct Config {
     pub tier: Tier,
     /// Where everything but footage lives: journal, people, keys, certificate, exports.
     pub state_dir: PathBuf,
+    /// Where its days begin and end.
+    pub zone: jiff::tz::TimeZone,
+    /// The name of that time zone.
+    pub zone_name: String,
     /// How it is reached.
     pub http: Http,
     /// The directories that hold footage, each on its own disk: at least one in a room, none in a centre.
@@ -43,6 +47,8 @@ pub struct Config {
     pub standard_days: u32,
     /// How long footage of key targets is kept, in whole days, at least 90.
     pub key_target_days: u32,
+    /// The share of all capacity that holds may take up, in percent, 1 to 50.
+    pub hold_percent: u8,
     /// Threads that talk to cameras; 0 is one a core.
     pub ingest_cores: usize,
     /// How long these threads sleep between batches of reads.
@@ -132,6 +138,17 @@ impl Config {
         if file.node.name.trim().is_empty() || file.node.name.chars().count() > 100 {
             return Err(problem("node.name", "it is empty or longer than 100 characters", "Write what people call this room"));
         }
+        let zone = crate::days::zone(&file.node.time_zone).ok_or_else(|| {
+            problem(
+                "node.time_zone",
+                format!("{:?} is no known time zone", file.node.time_zone),
+                "Write a name like \"Asia/Shanghai\"",
+            )
+        })?;
+        if !(1..=50).contains(&file.retention.hold_percent) {
+            let what = format!("{} percent", file.retention.hold_percent);
+            return Err(problem("retention.hold_percent", what, "Let holds take up 1 to 50 percent of the capacity; 10 is good"));
+        }
         let has_disks_or_cameras = !file.volumes.is_empty() || !file.cameras.is_empty();
         if has_disks_or_cameras && !file.node.tier.records() {
             return Err(problem(
@@ -201,6 +218,8 @@ impl Config {
             name: file.node.name,
             tier: file.node.tier,
             state_dir: file_path(&file.node.state_dir),
+            zone,
+            zone_name: file.node.time_zone.clone(),
             http: Http {
                 listen: file.http.listen,
                 certificate,
@@ -213,6 +232,7 @@ impl Config {
             sub_segment_bytes: mib("sub_segment_mib", file.footage.sub_segment_mib)?,
             standard_days: days("standard_days", file.retention.standard_days, 30, "Decree 799, article 17")?,
             key_target_days: days("key_target_days", file.retention.key_target_days, 90, "Anti-Terrorism Law, article 32")?,
+            hold_percent: file.retention.hold_percent,
             ingest_cores: file.ingest.cores,
             ingest_tick: Duration::from_millis(file.ingest.tick_ms),
             allow_networks: networks,

@@ -62,6 +62,10 @@ pub(super) struct Row {
     /// last one ends where the ledger is complete to.
     #[schema(value_type = Vec<Vec<f64>>)]
     intervals: Vec<(i64, i64, u8, f32)>,
+    /// What the place that named a cause had to add, where it had: the interval's place in the list, and the words. Says by which
+    /// rule footage was deleted, and when.
+    #[schema(value_type = Vec<Vec<serde_json::Value>>)]
+    details: Vec<(usize, String)>,
 }
 
 /// Why there is no footage.
@@ -103,20 +107,20 @@ pub(super) async fn coverage(authority: Authority, Query(query): Query<CoverageQ
 }
 
 fn row(node: &crate::node::Node, stream: StreamId, window: Window, bucket: Duration, first: Option<UtcMicros>) -> Row {
-    let intervals = node.store.coverage(stream, window, bucket).into_iter().map(|interval| {
+    let mut details = Vec::new();
+    let intervals = node.store.coverage(stream, window, bucket).into_iter().enumerate().map(|(n, interval)| {
         let (code, share) = match interval.state {
             IntervalState::Recorded => (0, 1.0),
-            IntervalState::Gap { cause, .. } => (cause.code(), 0.0),
+            IntervalState::Gap { cause, detail } => {
+                details.extend((!detail.is_empty()).then_some((n, detail)));
+                (cause.code(), 0.0)
+            }
             IntervalState::Partial { cause, share, .. } => (cause.code(), share),
         };
         (interval.window.from.as_micros(), interval.window.to.as_micros(), code, share)
     });
-    Row {
-        camera: stream.camera,
-        stream: stream.kind.word(),
-        first_us: first.map(UtcMicros::as_micros),
-        intervals: intervals.collect(),
-    }
+    let intervals = intervals.collect();
+    Row { camera: stream.camera, stream: stream.kind.word(), first_us: first.map(UtcMicros::as_micros), intervals, details }
 }
 
 fn causes() -> BTreeMap<u8, Cause> {

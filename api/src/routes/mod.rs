@@ -9,6 +9,7 @@ mod footage;
 mod fragments;
 mod health;
 mod key_units;
+mod ledger;
 mod login;
 mod media;
 mod metrics;
@@ -76,6 +77,7 @@ pub fn all(node: &Shared) -> (Router<Shared>, OpenApi, Vec<Entry>) {
         .add(Door::Needs(Action::ChangeCameras), routes!(cameras::change))
         .add(Door::Needs(Action::ChangeCameras), routes!(cameras::remove))
         .add(Door::Needs(Action::ListCameras), routes!(coverage::coverage))
+        .add(Door::Needs(Action::ListCameras), routes!(ledger::ledger))
         .add(Door::Needs(Action::Live), routes!(media::media))
         .add(Door::Needs(Action::Playback), routes!(key_units::key_units))
         .add(Door::Needs(Action::Playback), routes!(fragments::list))

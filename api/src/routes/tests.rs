@@ -378,6 +378,36 @@ async fn health_coverage_metrics_and_the_document_are_answered() {
 }
 
 #[tokio::test]
+async fn the_ledger_sums_what_the_scope_reaches_and_every_second_has_its_cause() {
+    let fixture = Fixture::new().await;
+    let now = index::model::UtcMicros::now().as_micros();
+    let ask = |person: &'static str, rest: &str| {
+        let (from, to) = (now - 2 * 86_400_000_000, now + 86_400_000_000);
+        let (path, cookie) = (format!("/api/v1/ledger?from_us={from}&to_us={to}&{rest}"), fixture.cookie(person));
+        let fixture = &fixture;
+        async move { fixture.get(&path, &cookie).await }
+    };
+    for (by, rows) in [("camera", 2), ("place", 2), ("room", 1), ("day", 3), ("camera_day", 6), ("place_day", 6)] {
+        let answer = ask("operator", &format!("by={by}")).await.json();
+        assert_eq!(answer["rows"].as_array().map(Vec::len), Some(rows), "{by}: {answer}");
+        assert_eq!((answer["total"]["cameras"].clone(), answer["zone"].clone()), (json!(2), json!("Asia/Shanghai")));
+        let sum = |key: &str| answer["rows"].as_array().expect("rows").iter().filter_map(|row| row[key].as_f64()).sum::<f64>();
+        for key in ["window_s", "expected_s", "recorded_s", "missing_s"] {
+            assert!((sum(key) - answer["total"][key].as_f64().expect("seconds")).abs() < 1e-3, "{by} {key}: {answer}");
+        }
+        let gaps = answer["total"]["gaps"].as_object().expect("causes").values().filter_map(Value::as_f64).sum::<f64>();
+        let known = answer["total"]["window_s"].as_f64().expect("seconds");
+        assert!((gaps - known).abs() < 1e-3, "nothing is recorded, and all of it has a cause: {answer}");
+        assert!(answer["total"]["gaps"]["unexplained"].is_null(), "{answer}");
+    }
+    let mine = ask("gate", "by=camera").await.json();
+    assert_eq!((mine["rows"][0]["camera"].clone(), mine["total"]["cameras"].clone()), (json!(7), json!(1)));
+    assert_eq!(ask("gate", "by=camera&cameras=7,8").await.status, StatusCode::NOT_FOUND);
+    assert_eq!(ask("operator", "place=西苑").await.json()["rows"][0]["camera"], json!(8));
+    assert_eq!(ask("operator", "by=week").await.status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
 async fn bad_input_is_refused_with_a_code_and_changes_nothing() {
     let fixture = Fixture::new().await;
     let operator = fixture.cookie("operator");

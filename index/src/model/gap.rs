@@ -56,6 +56,27 @@ impl GapCause {
         Self::Unexplained,
     ];
 
+    /// The word for it in the journal and the API: `camera_silent`.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::NotConfigured => "not_configured",
+            Self::Paused => "paused",
+            Self::CameraUnreachable => "camera_unreachable",
+            Self::CameraRefused => "camera_refused",
+            Self::CameraSilent => "camera_silent",
+            Self::CameraFault => "camera_fault",
+            Self::Network => "network",
+            Self::OurQueue => "our_queue",
+            Self::Disk => "disk",
+            Self::Restart => "restart",
+            Self::Expired => "expired",
+            Self::Erased => "erased",
+            Self::Damaged => "damaged",
+            Self::Unexplained => "unexplained",
+        }
+    }
+
     /// The number files carry.
     #[must_use]
     pub fn code(self) -> u8 {
@@ -77,6 +98,7 @@ mod tests {
     fn every_cause_comes_back_from_its_code() {
         for cause in GapCause::ALL {
             assert_eq!(GapCause::from_code(cause.code()), Some(cause));
+            assert_eq!(serde_json::to_value(cause).expect("a word"), cause.word());
         }
         assert_eq!(GapCause::from_code(0), None);
     }
