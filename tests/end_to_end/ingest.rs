@@ -166,7 +166,8 @@ async fn libav_records_without_losing_a_picture_and_tells_the_same_tracks() {
     assert_whole(&room, &fleet, stream);
 }
 
-/// A proxy in front of the fleet that spoils the first line of a session description, as no camera should.
+/// A proxy in front of the fleet that adds a line to the answer with the session description that is longer than our own
+/// driver reads, and that FFmpeg cuts.
 async fn spoiler(fleet: &Fleet) -> std::net::SocketAddr {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -180,11 +181,12 @@ async fn spoiler(fleet: &Fleet) -> std::net::SocketAddr {
             tokio::spawn(async move {
                 let mut buffer = vec![0; 65_536];
                 while let Ok(count @ 1..) = from_camera.read(&mut buffer).await {
-                    let chunk = &mut buffer[..count];
+                    let mut chunk = buffer[..count].to_vec();
                     if let Some(at) = chunk.windows(7).position(|bytes| bytes == b"\r\n\r\nv=0") {
-                        chunk[at + 4] = b'x';
+                        let line = format!("\r\nX-Serial: {}", "9".repeat(10_000));
+                        chunk.splice(at..at, line.into_bytes());
                     }
-                    if to_client.write_all(chunk).await.is_err() {
+                    if to_client.write_all(&chunk).await.is_err() {
                         return;
                     }
                 }
@@ -195,7 +197,7 @@ async fn spoiler(fleet: &Fleet) -> std::net::SocketAddr {
 }
 
 #[tokio::test]
-async fn a_camera_that_retina_cannot_read_is_recorded_by_libav_and_that_is_remembered() {
+async fn a_camera_that_the_first_driver_cannot_read_is_recorded_by_another_and_that_is_remembered() {
     let (fleet, room) = (fleet(|_| {}), Room::open());
     let proxy = spoiler(&fleet).await;
     let stream = room.add(&fleet, 1, |camera| {

@@ -164,11 +164,11 @@ pub enum Transport {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Driver {
-    /// The retina crate: asynchronous and cheap.
+    /// The retina crate: for cameras whose configuration or earlier verdict names it.
     Retina,
-    /// FFmpeg's libavformat on a thread of its own: for cameras that retina refuses.
+    /// FFmpeg's libavformat on a thread of its own: for what `Native` cannot read, and for RTSP over TLS.
     Libav,
-    /// This system's own, for its oddities and its cost.
+    /// This system's own, tried first: it plays most oddities and costs least.
     Native,
 }
 

@@ -28,6 +28,9 @@ const GOOD_SESSION: Duration = Duration::from_secs(10);
 /// A driver that plays and then fails this often within [`STRIKES_WITHIN`] gives way to the other one.
 const STRIKES_WHEN_PLAYING: usize = 3;
 const STRIKES_WITHIN: Duration = Duration::from_secs(300);
+/// The driver that an unknown camera is tried with: it plays most oddities, keeps in-band parameter sets, and costs least.
+/// What it cannot read, libav tries.
+const PROBED_FIRST: Driver = Driver::Native;
 
 /// What happened.
 #[derive(Clone, PartialEq, Debug)]
@@ -118,7 +121,7 @@ impl Session {
     pub(crate) fn new(choice: Choice, seed: u64, now: Instant) -> Self {
         let driver = match choice {
             Choice::Fixed(driver) | Choice::Probe(Some(driver)) => driver,
-            Choice::Probe(None) => Driver::Retina,
+            Choice::Probe(None) => PROBED_FIRST,
         };
         Self {
             state: State::Waiting { until: now, cause: None },
@@ -266,7 +269,7 @@ impl Session {
         self.strikes.clear();
         self.driver = match self.driver {
             Driver::Retina | Driver::Native => Driver::Libav,
-            Driver::Libav => Driver::Retina,
+            Driver::Libav => PROBED_FIRST,
         };
         // The way back and forth between two drivers that both fail is not taken at a run.
         self.failures <= 1

@@ -96,20 +96,20 @@ fn check_with(choice: Choice, script: &str, expected: &str) {
 
 /// With a camera whose driver is known.
 fn check(script: &str, expected: &str) {
-    check_with(Choice::Probe(Some(Driver::Retina)), script, expected);
+    check_with(Choice::Probe(Some(Driver::Native)), script, expected);
 }
 
 #[test]
 fn a_session_is_up_when_units_are_stored() {
-    check("opened unit", "retina");
-    check("opened unit stored", "retina recording(0)");
+    check("opened unit", "native");
+    check("opened unit stored", "native recording(0)");
 }
 
 #[test]
 fn a_lost_session_leaves_a_gap_with_its_cause_and_is_dialled_again() {
     check(
         "opened live:20 down +1 opened unit stored",
-        "retina recording(0) close mark:CameraUnreachable !offline retina recording(2)",
+        "native recording(0) close mark:CameraUnreachable !offline native recording(2)",
     );
 }
 
@@ -117,40 +117,40 @@ fn a_lost_session_leaves_a_gap_with_its_cause_and_is_dialled_again() {
 fn a_session_too_short_to_be_stored_still_leaves_its_own_gap() {
     check(
         "opened live:20 down +1 opened +0.1 unit down",
-        "retina recording(0) close mark:CameraUnreachable !offline retina close mark:CameraUnreachable",
+        "native recording(0) close mark:CameraUnreachable !offline native close mark:CameraUnreachable",
     );
 }
 
 #[test]
 fn ten_seconds_without_a_picture_end_a_session() {
-    check("opened live:20 +8", "retina recording(0)");
-    check("opened live:20 +9.1", "retina recording(0) close mark:CameraSilent !offline");
+    check("opened live:20 +8", "native recording(0)");
+    check("opened live:20 +9.1", "native recording(0) close mark:CameraSilent !offline");
 }
 
 #[test]
 fn an_outage_is_told_once_and_marked_again_only_when_its_cause_changes() {
     check(
         "opened live:20 down +1 down +3 down +6 404",
-        "retina recording(0) close mark:CameraUnreachable !offline retina close retina close retina close mark:CameraRefused",
+        "native recording(0) close mark:CameraUnreachable !offline native close native close native close mark:CameraRefused",
     );
 }
 
 #[test]
 fn units_that_are_not_stored_blame_the_disk_and_not_the_camera() {
-    check("opened live:5 idle:30 live:1", "retina recording(0) !not_stored !stored_again");
+    check("opened live:5 idle:30 live:1", "native recording(0) !not_stored !stored_again");
 }
 
 #[test]
 fn pictures_that_nothing_can_decode_end_a_session_after_a_minute() {
-    check("opened junk:59", "retina");
-    check("opened junk:60", "retina close mark:CameraFault !offline");
+    check("opened junk:59", "native");
+    check("opened junk:60", "native close mark:CameraFault !offline");
 }
 
 #[test]
 fn a_wrong_password_is_tried_twice_and_then_left_alone_for_minutes() {
-    check("401 +2 401 +220", "retina close mark:CameraRefused !offline retina close !wrong_password");
-    let log = play(Choice::Probe(Some(Driver::Retina)), "401 +2 401 +376").log;
-    assert!(log.iter().filter(|word| *word == "retina").count() >= 3, "{log:?}");
+    check("401 +2 401 +220", "native close mark:CameraRefused !offline native close !wrong_password");
+    let log = play(Choice::Probe(Some(Driver::Native)), "401 +2 401 +376").log;
+    assert!(log.iter().filter(|word| *word == "native").count() >= 3, "{log:?}");
 }
 
 #[test]
@@ -158,42 +158,52 @@ fn a_camera_that_cannot_be_read_is_given_to_the_other_driver_and_that_is_remembe
     check_with(
         Choice::Probe(None),
         "garbled +1 opened unit stored",
-        "retina close mark:CameraFault !offline libav recording(0) remember:libav !driver_chosen",
+        "native close mark:CameraFault !offline libav recording(0) remember:libav !driver_chosen",
     );
-    check_with(Choice::Probe(None), "opened unit stored", "retina recording(0) remember:retina !driver_chosen");
+    check_with(Choice::Probe(None), "opened unit stored", "native recording(0) remember:native !driver_chosen");
+}
+
+#[test]
+fn a_remembered_driver_is_tried_first_and_gives_way_to_libav_and_then_to_our_own() {
+    check_with(Choice::Probe(Some(Driver::Libav)), "opened unit stored", "libav recording(0)");
+    check_with(
+        Choice::Probe(Some(Driver::Retina)),
+        "garbled +1 garbled +2",
+        "retina close mark:CameraFault !offline libav close native",
+    );
 }
 
 #[test]
 fn an_unreachable_camera_or_a_wrong_password_says_nothing_about_the_driver() {
-    check_with(Choice::Probe(None), "down +1 down +3", "retina close mark:CameraUnreachable !offline retina close retina");
-    check_with(Choice::Probe(None), "401 +1", "retina close mark:CameraRefused !offline retina");
+    check_with(Choice::Probe(None), "down +1 down +3", "native close mark:CameraUnreachable !offline native close native");
+    check_with(Choice::Probe(None), "401 +1", "native close mark:CameraRefused !offline native");
 }
 
 #[test]
 fn silence_blames_the_driver_only_the_second_time() {
-    check_with(Choice::Probe(None), "mute +1 mute +3", "retina close mark:CameraSilent !offline retina close libav");
+    check_with(Choice::Probe(None), "mute +1 mute +3", "native close mark:CameraSilent !offline native close libav");
 }
 
 #[test]
 fn a_driver_that_plays_and_keeps_failing_gives_way() {
     let round = "opened live:12 garbled +1 ";
-    let log = play(Choice::Probe(Some(Driver::Retina)), &round.repeat(3)).log;
-    assert_eq!(log.iter().filter(|word| *word == "retina").count(), 3);
+    let log = play(Choice::Probe(Some(Driver::Native)), &round.repeat(3)).log;
+    assert_eq!(log.iter().filter(|word| *word == "native").count(), 3);
     assert_eq!(log.last().map(String::as_str), Some("libav"));
 }
 
 #[test]
 fn the_configured_driver_is_never_changed() {
     check_with(
-        Choice::Fixed(Driver::Retina),
+        Choice::Fixed(Driver::Native),
         "garbled +1 garbled +2",
-        "retina close mark:CameraFault !offline retina close retina",
+        "native close mark:CameraFault !offline native close native",
     );
 }
 
 #[test]
 fn waits_double_to_half_a_minute_and_are_spread() {
-    let mut player = Player::new(Choice::Probe(Some(Driver::Retina)));
+    let mut player = Player::new(Choice::Probe(Some(Driver::Native)));
     let mut waits = Vec::new();
     for _ in 0..12 {
         player.word("down");
@@ -209,13 +219,13 @@ fn waits_double_to_half_a_minute_and_are_spread() {
 
 #[test]
 fn a_session_that_breaks_at_once_does_not_reset_the_wait() {
-    let log = play(Choice::Probe(Some(Driver::Retina)), &"opened unit stored down +1 ".repeat(20)).log;
-    assert!(log.iter().filter(|word| *word == "retina").count() < 8, "{log:?}");
+    let log = play(Choice::Probe(Some(Driver::Native)), &"opened unit stored down +1 ".repeat(20)).log;
+    assert!(log.iter().filter(|word| *word == "native").count() < 8, "{log:?}");
 }
 
 #[test]
 fn dialling_that_never_ends_is_given_up() {
-    check("+100", "retina close mark:CameraUnreachable !offline retina");
+    check("+100", "native close mark:CameraUnreachable !offline native");
 }
 
 #[test]
@@ -243,9 +253,9 @@ fn a_thousand_random_days_never_stop_dialling() {
             let roll = dice.spread(Duration::from_secs(1)).as_nanos() as usize;
             player.word(words[roll % words.len()]);
         }
-        let before = player.log.iter().filter(|word| ["retina", "libav"].contains(&word.as_str())).count();
+        let before = player.log.iter().filter(|word| ["native", "libav"].contains(&word.as_str())).count();
         player.pass(Duration::from_secs(1_000));
-        let after = player.log.iter().filter(|word| ["retina", "libav"].contains(&word.as_str())).count();
+        let after = player.log.iter().filter(|word| ["native", "libav"].contains(&word.as_str())).count();
         assert!(after > before, "seed {seed}: stopped after {:?}: {:?}", player.now - player.start, player.session.state());
     }
 }

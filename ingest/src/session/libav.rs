@@ -1,12 +1,14 @@
-//! The driver on FFmpeg's libavformat, for cameras that retina refuses: a thread of its own for each session.
+//! The driver on FFmpeg's libavformat, for cameras that our own cannot read, and for RTSP over TLS: a thread of its own for
+//! each session.
 //!
 //! libavformat blocks, and asks a callback whether it should go on; so every wait has a limit and a session can be ended at
 //! any time. The password travels in the address, as libavformat wants it, only within this process's memory; FFmpeg's log,
 //! which repeats addresses, is silent. Pictures come with start codes and leave with lengths; their parameter sets, where
 //! the camera sends them in-band, stay where they were (I4).
 //!
-//! Of libavformat's own doings two matter here: it follows redirects by itself, past the address policy, and of a camera's
-//! sender reports it passes on the wall clock of packets.
+//! Of libavformat's own doings two matter here. It follows redirects by itself, past the address policy: so it may make one
+//! connection a session, and a camera that redirects is left to `native`, which asks the policy. And of a camera's sender
+//! reports it passes on the wall clock of packets.
 
 use super::{
     fault::{Fault, Phase},
@@ -17,10 +19,11 @@ use bytes::Bytes;
 use ffmpeg_next::{Dictionary, Error, Packet, codec, codec::packet::side_data, ffi, format::context, media};
 use index::model::{AudioCodec, AudioParameters, TrackKind, Tracks, Transport, UtcMicros, VideoCodec, VideoParameters};
 use std::{
-    ffi::{CString, c_int, c_void},
+    ffi::{CStr, CString, c_int, c_void},
+    ptr,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicI64, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicPtr, Ordering},
     },
     task::{Context, Poll},
     time::{Duration, Instant},
@@ -34,6 +37,10 @@ const OPEN_LIMIT: Duration = Duration::from_secs(20);
 const READ_LIMIT: Duration = Duration::from_secs(15);
 /// Batches on their way to the lane. A lane that is so far behind lets the thread wait, and TCP the camera.
 const BATCHES: usize = 64;
+/// What libavformat may open. Files and pipes are no cameras: an address must not make it open one.
+const PROTOCOLS: &str = "rtp,rtcp,udp,srtp,rtsp,rtsps,tcp,tls";
+/// The beginning of [`PROTOCOLS`]: what makes no connection.
+const RECEIVING: &str = "rtp,rtcp,udp,srtp";
 /// How often the camera's clock is passed on, in microseconds; as often as sender reports come.
 const REPORT_EVERY: i64 = 5_000_000;
 
@@ -49,6 +56,8 @@ struct Control {
     stop: AtomicBool,
     /// On [`source::monotonic`]'s clock.
     deadline: AtomicI64,
+    /// The context that is making its first connection; null once it has begun to.
+    connecting: AtomicPtr<ffi::AVFormatContext>,
 }
 
 impl Control {
@@ -59,6 +68,22 @@ impl Control {
 
     fn is_over(&self) -> bool {
         self.stop.load(Ordering::Relaxed) || source::monotonic(Instant::now()) > self.deadline.load(Ordering::Relaxed)
+    }
+
+    /// Ends the list of what libavformat may open before whatever makes connections. It looks at the list whenever it opens
+    /// something, and asks its callback for the first time when the first connection is under way: so it keeps that
+    /// connection and gets no other. One to where a redirect points is refused before it is begun.
+    #[expect(unsafe_code, reason = "the list is a C string of libavformat's")]
+    fn forbid_connections(&self) {
+        let context = self.connecting.swap(ptr::null_mut(), Ordering::Relaxed);
+        // SAFETY: `open_input` stored the context that it is opening, and the callback runs within that call, on its thread.
+        // The list is libavformat's own copy, ends with a zero byte and is at least as long as what it is compared with.
+        unsafe {
+            let Some(context) = context.as_mut().filter(|context| !context.protocol_whitelist.is_null()) else { return };
+            if CStr::from_ptr(context.protocol_whitelist).to_bytes() == PROTOCOLS.as_bytes() {
+                *context.protocol_whitelist.add(RECEIVING.len()) = 0;
+            }
+        }
     }
 }
 
@@ -309,8 +334,7 @@ fn options(target: &Target) -> Dictionary<'static> {
         ("timeout", wait.as_str()),
         ("user_agent", concat!("Haohe/", env!("CARGO_PKG_VERSION"))),
         ("max_delay", "300000"),
-        // Files and pipes are no cameras: an address must not make libavformat open one.
-        ("protocol_whitelist", "rtsp,rtsps,rtp,rtcp,udp,tcp,tls,srtp"),
+        ("protocol_whitelist", PROTOCOLS),
     ] {
         options.set(key, value);
     }
@@ -331,6 +355,7 @@ extern "C" fn interrupted(opaque: *mut c_void) -> c_int {
     #[expect(unsafe_code, reason = "libavformat hands back the pointer that `open_input` gave it")]
     // SAFETY: it points to the `Control` that the session holds until after its input is closed.
     let control = unsafe { &*opaque.cast::<Control>() };
+    control.forbid_connections();
     c_int::from(control.is_over())
 }
 
@@ -347,6 +372,7 @@ fn open_input(target: &Target, control: &Arc<Control>) -> Result<context::Input,
         }
         let opaque = Arc::as_ptr(control).cast_mut().cast::<c_void>();
         (*context).interrupt_callback = ffi::AVIOInterruptCB { callback: Some(interrupted), opaque };
+        control.connecting.store(context, Ordering::Relaxed);
         let mut raw = options(target).disown();
         let result = ffi::avformat_open_input(&raw mut context, address.as_ptr(), std::ptr::null(), &raw mut raw);
         drop(Dictionary::own(raw));
@@ -398,6 +424,39 @@ mod tests {
         let fault = Session::open(&target, Arc::default()).err().expect("nobody listens");
         assert_eq!(fault.cause(), index::model::GapCause::CameraUnreachable);
         assert!(!fault.to_string().contains("ry"), "{fault}");
+    }
+
+    /// Answers one connection's requests with a redirect to `elsewhere`, and counts them.
+    fn redirecting_camera(elsewhere: &str) -> (String, std::thread::JoinHandle<usize>) {
+        use std::io::{BufRead as _, BufReader, Write as _};
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let url = format!("rtsp://{}/x", listener.local_addr().expect("bound"));
+        let location = format!("RTSP/1.0 302 Moved\r\nLocation: {elsewhere}\r\n");
+        let camera = std::thread::spawn(move || {
+            let (stream, _) = listener.accept().expect("it connects");
+            let (mut answer, mut requests, mut number) = (stream.try_clone().expect("a socket"), 0, String::new());
+            for line in BufReader::new(stream).lines().map_while(Result::ok) {
+                if line.starts_with("CSeq") {
+                    number = line;
+                } else if line.is_empty() {
+                    requests += 1;
+                    answer.write_all(format!("{location}{number}\r\n\r\n").as_bytes()).expect("it listens");
+                }
+            }
+            requests
+        });
+        (url, camera)
+    }
+
+    #[test]
+    fn q18_a_redirect_is_not_followed_because_nobody_asked_the_address_policy() {
+        let elsewhere = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        elsewhere.set_nonblocking(true).expect("a listener");
+        let (url, camera) = redirecting_camera(&format!("rtsp://{}/y", elsewhere.local_addr().expect("bound")));
+        let fault = Session::open(&target(&url), Arc::default()).err().expect("there is nothing to play");
+        assert!(fault.blames_driver(), "native knows what to do with it: {fault:?}");
+        assert!(camera.join().expect("no panic") > 0, "it was asked");
+        assert_eq!(elsewhere.accept().err().map(|error| error.kind()), Some(std::io::ErrorKind::WouldBlock));
     }
 
     #[tokio::test]
