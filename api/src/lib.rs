@@ -14,6 +14,7 @@ pub mod exports;
 pub mod figures;
 pub mod headers;
 pub mod media_frame;
+pub mod memory;
 pub mod node;
 pub mod page;
 pub mod ranges;

@@ -16,6 +16,7 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
+    api::memory::keep_small();
     match Arguments::parse().command.run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

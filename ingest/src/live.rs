@@ -1,14 +1,15 @@
 //! Live fan-out: what a camera sends reaches every viewer at once, without waiting for a disk, and no viewer can slow
 //! another one or the recording (I10).
 //!
-//! A session publishes its units in batches, as it reads them. Each stream keeps the units since the last key unit, so that
-//! a new viewer has a picture at once. A viewer has a bounded queue; when it is full the queue is emptied, the viewer is told
+//! A session publishes its units in batches, as it reads them. Each stream keeps its newest key unit, so that a new viewer has
+//! a picture at once, and what followed it, so that the picture moves at once: for streams that somebody watches, or watched
+//! a minute ago, the whole GOP; for the others its first second, which the fragment on its way to the disk holds anyway. A viewer has a bounded queue; when it is full the queue is emptied, the viewer is told
 //! of a gap and goes on at the next key unit (I11). With nobody watching, publishing costs one uncontended lock a batch and
 //! a reference count a unit: bytes are never copied.
 
 use index::{
     access::Permit,
-    model::{AccessUnit, StreamId, TrackKind, Tracks},
+    model::{AccessUnit, MediaTicks, StreamId, TrackKind, Tracks, UtcMicros},
 };
 use std::{
     collections::{HashMap, VecDeque},
@@ -16,12 +17,18 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 use tokio::sync::Notify;
 
 /// How much of the units since the last key unit is kept for a new viewer. A longer GOP is not kept: the viewer starts at
 /// its key unit and then waits for the next one.
 const GOP_BYTES_LIMIT: usize = 4 << 20;
+/// Of a stream that nobody watches, what comes later than this after the key unit is not kept: together they are most of what
+/// a node remembers. A viewer who comes then sees the key unit at once, and movement from the next one on.
+const UNWATCHED_GOP: MediaTicks = MediaTicks::new(MediaTicks::PER_SECOND);
+/// A stream counts as watched for so long after its last viewer.
+const INTEREST: Duration = Duration::from_secs(60);
 /// The most units that wait for one viewer: 8 s at 25 pictures a second. The cached GOP comes on top.
 const QUEUE_UNITS: usize = 200;
 /// The most bytes that wait for one viewer; the cached GOP comes on top.
@@ -93,6 +100,8 @@ struct ChannelState {
     gop: Vec<Arc<AccessUnit>>,
     gop_bytes: usize,
     gop_whole: bool,
+    /// When somebody last watched, or asked for the newest key unit.
+    wanted: Option<UtcMicros>,
     viewers: Vec<Weak<Queue>>,
     ended: bool,
 }
@@ -158,6 +167,7 @@ impl LiveHub {
             let mut waiting = lock(&queue.state);
             waiting.begin(&state, tier);
             drop(waiting);
+            state.wanted = Some(UtcMicros::now());
             state.viewers.push(Arc::downgrade(&queue));
         }
         channel.viewers_nearby.fetch_add(1, Ordering::Relaxed);
@@ -247,13 +257,24 @@ impl ChannelState {
             self.gop_whole = true;
         } else if self.gop.is_empty() || !self.gop_whole {
             return;
-        } else if self.gop_bytes + unit.data.len() > GOP_BYTES_LIMIT {
+        } else if self.gop_bytes + unit.data.len() > GOP_BYTES_LIMIT || self.outlasts_interest(unit) {
             self.gop.truncate(1);
             self.gop_whole = false;
             return;
         }
         self.gop_bytes += unit.data.len();
         self.gop.push(Arc::clone(unit));
+    }
+
+    /// Whether the GOP has grown longer than it is kept for nobody.
+    fn outlasts_interest(&mut self, unit: &AccessUnit) -> bool {
+        if self.gop.first().is_none_or(|key| unit.decode - key.decode <= UNWATCHED_GOP) {
+            return false;
+        }
+        if self.viewers.iter().any(|viewer| viewer.strong_count() > 0) {
+            self.wanted = Some(unit.received);
+        }
+        self.wanted.is_none_or(|at| unit.received.since(at) > INTEREST)
     }
 
     fn forget_gop(&mut self) {
@@ -426,6 +447,22 @@ mod tests {
         check(LiveTier::Full, "KppKpp", "pp", "TKpppp");
         check(LiveTier::Full, "", "ppKp", "TKp");
         check(LiveTier::Key, "KppKpp", "ppKpp", "TKK");
+    }
+
+    #[test]
+    fn of_a_stream_that_nobody_watches_the_key_unit_and_a_second_are_kept() {
+        let (hub, channel) = hub();
+        let second = "p".repeat(25);
+        let mut script = Script::default();
+        channel.publish(&script.units(&format!("K{second}")));
+        assert_eq!(lock(&channel.state).gop.len(), 26);
+        channel.publish(&script.units("p"));
+        assert_eq!(lock(&channel.state).gop.len(), 1, "only the key unit");
+        let mut viewer = hub.open(testing::stream(), LiveTier::Full).expect("configured");
+        channel.publish(&script.units(&format!("ppK{second}pppp")));
+        assert_eq!(seen(&mut viewer), format!("TKK{second}pppp"), "a picture at once, movement from the next key unit");
+        let mut second_viewer = hub.open(testing::stream(), LiveTier::Full).expect("configured");
+        assert_eq!(seen(&mut second_viewer), format!("TK{second}pppp"), "watched, a stream keeps its whole GOP");
     }
 
     #[test]

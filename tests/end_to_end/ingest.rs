@@ -110,13 +110,18 @@ async fn cameras_come_and_go_and_change_while_another_loses_nothing() {
 }
 
 #[tokio::test]
-async fn a_viewer_sees_the_cached_gop_at_once_and_every_unit_after_it() {
+async fn a_viewer_of_a_watched_stream_sees_the_cached_gop_at_once_and_every_unit_after_it() {
     let (fleet, room) = (fleet(|_| {}), Room::open());
     let stream = room.add(&fleet, 1, |camera| {
         camera.sub = Some(index::model::CameraAddress::new(&fleet.url(1, StreamKind::Sub)).expect("an address"));
     });
     room.records(stream, SECOND).await;
     let permit = room.permit(Action::Live, Extent::live([stream]));
+    let mut earlier = room.ingest.live().subscribe(&permit, stream, LiveTier::Full).expect("covered");
+    let mut keys = 0;
+    while keys < 2 {
+        keys += u32::from(matches!(earlier.next().await, LiveItem::Unit(unit) if unit.key && unit.track == TrackKind::Video));
+    }
     let mut viewer = room.ingest.live().subscribe(&permit, stream, LiveTier::Full).expect("covered");
     assert!(matches!(viewer.try_next(), Some(LiveItem::Tracks(_))));
     let Some(LiveItem::Unit(first)) = viewer.try_next() else { panic!("no cached key unit") };

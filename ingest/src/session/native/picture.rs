@@ -11,8 +11,11 @@ use crate::{
     parameters::ParameterSets,
     session::source::UNIT_BYTES_MAX,
 };
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use index::model::{VideoCodec, VideoParameters};
+
+/// The smallest and the largest memory that several units share, in bytes: half a second of a sub-stream and of a main one.
+const SLAB: (usize, usize) = (16 << 10, 128 << 10);
 
 /// A whole access unit.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -34,7 +37,8 @@ pub(super) struct Pictures {
     /// The sets differ from those that were last told.
     changed: bool,
     told: Option<VideoParameters>,
-    unit: Vec<u8>,
+    /// The unit being put together, at the front of the slab that it shares with those before it.
+    unit: BytesMut,
     /// Where the length of the NAL unit begins that is being put together from fragments.
     open: Option<usize>,
     timestamp: u32,
@@ -80,7 +84,7 @@ impl Pictures {
             sets: ParameterSets::new(codec),
             changed: false,
             told: None,
-            unit: Vec::new(),
+            unit: BytesMut::new(),
             open: None,
             timestamp: 0,
             has_slice: false,
@@ -203,11 +207,21 @@ impl Pictures {
             NalKind::Pps | NalKind::Other => false,
         };
         let usual = self.usual[usize::from(opens_key)];
-        let wanted = usual + usual / 8 + 256;
-        if self.unit.capacity() < wanted {
-            self.unit.reserve(wanted - self.unit.len());
-        }
+        self.reach(usual + usual / 8 + 256);
         self.unit.extend_from_slice(&[0; 4]);
+    }
+
+    /// Makes memory for a unit of so many bytes in all. Units share slabs: memory of a few equal sizes is given back and taken
+    /// again without holes, where each unit's own size would leave some, and no unit has more than it needs. A slab goes
+    /// when its last unit does, so it holds half a second of the stream, not more.
+    fn reach(&mut self, wanted: usize) {
+        if self.unit.capacity() >= wanted {
+            return;
+        }
+        let slab = (8 * self.usual[0]).next_power_of_two().clamp(SLAB.0, SLAB.1);
+        let mut larger = BytesMut::with_capacity(wanted.max(slab));
+        larger.extend_from_slice(&self.unit);
+        self.unit = larger;
     }
 
     /// Writes the length of the NAL unit that began at `at`, and takes note of what it is.
@@ -258,10 +272,14 @@ impl Pictures {
 
     /// Whether the unit may grow by so much (Q106). One that may not is given up.
     fn room_for(&mut self, bytes: usize) -> bool {
-        if self.unit.len() + bytes + 8 <= UNIT_BYTES_MAX {
+        let wanted = self.unit.len() + bytes + 8;
+        if wanted <= UNIT_BYTES_MAX {
+            if self.unit.capacity() < wanted {
+                self.reach(wanted + wanted / 2);
+            }
             return true;
         }
-        self.unit = Vec::new();
+        self.unit = BytesMut::new();
         self.open = None;
         self.damaged = true;
         false
@@ -269,7 +287,7 @@ impl Pictures {
 
     fn finish(&mut self) -> Option<Picture> {
         self.close_damaged_part();
-        let data = std::mem::take(&mut self.unit);
+        let data = self.unit.split().freeze();
         let (has_slice, key, damaged) = (self.has_slice, self.key, self.damaged);
         let has_sets = std::mem::take(&mut self.has_sets);
         (self.has_slice, self.key, self.damaged) = (false, false, false);
@@ -285,7 +303,7 @@ impl Pictures {
             self.changed |= self.sets.update(nal::with_lengths(&data));
         }
         let news = self.news(key);
-        Some(Picture { key, rtp: self.timestamp, data: frozen(data), news })
+        Some(Picture { key, rtp: self.timestamp, data, news })
     }
 
     /// The parameters, if they are complete and differ from those told before. A change takes effect at a key unit (Q99); the
@@ -308,11 +326,6 @@ fn hand_on_some(picture: Option<Picture>, hand_on: &mut impl FnMut(Picture)) {
     if let Some(picture) = picture {
         hand_on(picture);
     }
-}
-
-/// Without a copy, unless the memory was reserved for a unit several times as large.
-fn frozen(data: Vec<u8>) -> Bytes {
-    if data.capacity() > 2 * data.len() + 4096 { Bytes::copy_from_slice(&data) } else { Bytes::from(data) }
 }
 
 /// Whether a packet can be the first of a unit: what is missing before it then belongs to others.
