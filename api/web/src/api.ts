@@ -11,6 +11,9 @@ import type {
   Coverage,
   Erasure,
   Erasures,
+  EventKinds,
+  EventsAnswer,
+  EventsWish,
   ExportJob,
   Fragments,
   Health,
@@ -184,6 +187,8 @@ export const api = {
   }) => act(json<ExportJob>("POST", "/exports", wanted, undefined, 30 * 60_000)),
   exportJob: (id: string, signal?: AbortSignal) =>
     json<ExportJob>("GET", `/exports/${encodeURIComponent(id)}`, undefined, signal),
+  events: (wish: EventsWish, signal?: AbortSignal) => json<EventsAnswer>("GET", `/events${query(wish)}`, undefined, signal),
+  eventKinds: (signal?: AbortSignal) => json<EventKinds>("GET", "/events/kinds", undefined, signal),
   ledger: (
     wanted: { from_us: UtcMicros; to_us: UtcMicros; by: LedgerBy; stream: StreamKind; place?: string },
     signal?: AbortSignal,
@@ -219,4 +224,7 @@ export function fetched<T>(result: { data?: T | undefined; error: unknown; dataU
   return { state: "loading" };
 }
 
-export const mediaUrl = () => `${location.protocol === "https:" ? "wss:" : "ws:"}//${location.host}/api/v1/media`;
+const socketUrl = (path: string) => `${location.protocol === "https:" ? "wss:" : "ws:"}//${location.host}/api/v1${path}`;
+export const mediaUrl = () => socketUrl("/media");
+/** New events after a record's number; without one, from now on. */
+export const feedUrl = (after: number | undefined) => socketUrl(`/feed${query({ after })}`);

@@ -1,6 +1,7 @@
 /** The page's addresses. What is on screen stands in the URL, so that a link reopens it. Every page is loaded when first opened. */
 import { createRootRoute, createRoute, createRouter, lazyRouteComponent, redirect } from "@tanstack/react-router";
 import { readAdmin } from "./admin/address";
+import { readEvents } from "./events/address";
 import { readHealth } from "./health/address";
 import { useWords } from "./i18n";
 import { readLedger, readOrder } from "./keeping/address";
@@ -76,6 +77,13 @@ export const erasuresRoute = createRoute({
   component: lazyRouteComponent(() => import("./keeping/Orders"), "Erasures"),
 });
 
+export const eventsRoute = createRoute({
+  getParentRoute: () => root,
+  path: "/events",
+  validateSearch: readEvents,
+  component: lazyRouteComponent(() => import("./events/Events"), "Events"),
+});
+
 export const recordsRoute = createRoute({
   getParentRoute: () => root,
   path: "/records",
@@ -100,6 +108,7 @@ const stringifySearch = (search: Record<string, unknown>) => {
 
 export const router = createRouter({
   routeTree: root.addChildren([
+    eventsRoute,
     home,
     wallRoute,
     playbackRoute,

@@ -88,7 +88,16 @@ export type People = { people: Account[] };
 export type AccountWish = Partial<Pick<Account, "name" | "display" | "unit" | "roles" | "scopes" | "disabled">>;
 export type OneTime = { name: string; one_time_password: string };
 
-export type Cameras = { cameras: Camera[]; as_of_us: UtcMicros };
+/** A camera that is no longer recorded and has footage left. */
+export type RemovedCamera = {
+  id: number;
+  name: string;
+  place: string[];
+  initials: string;
+  removed_us: UtcMicros;
+  streams: { kind: StreamKind; recorded_from_us: UtcMicros; recorded_to_us: UtcMicros }[];
+};
+export type Cameras = { cameras: Camera[]; removed?: RemovedCamera[]; as_of_us: UtcMicros };
 
 /** from, to, code (0 is recorded, else a gap cause), recorded share of the interval 0..1. */
 export type CoverageInterval = [UtcMicros, UtcMicros, number, number];
@@ -271,3 +280,63 @@ export type Erasure = Order & {
 export type Erasures = { may: May; erasures: Erasure[] };
 /** What is asked for; `expires_us` for a hold only. */
 export type OrderWish = Pick<Order, "cameras" | "from_us" | "to_us" | "reason" | "authority"> & { expires_us?: UtcMicros };
+
+export type EventSeverity = "info" | "notice" | "warning" | "alarm";
+export type FoundEvent = {
+  id: string;
+  node: string;
+  seq: number;
+  time_us: UtcMicros;
+  received_us: UtcMicros;
+  kind: string;
+  kind_name: Both;
+  severity: EventSeverity;
+  camera: number | null;
+  name: string;
+  place: string[];
+  text: Both;
+  /** Left, top, right, bottom of the picture, each 0..1. */
+  region: [number, number, number, number] | null;
+  objects: { class: string; count: number }[];
+  source: { name: string; topic: string | null; id: string | null };
+};
+export type EventHistogram = { step_s: number; from_us: UtcMicros; counts: number[] };
+export type EventCoverage = {
+  indexed_to_seq: number;
+  journal_seq: number;
+  indexed_to_us: UtcMicros | null;
+  lag_s: number;
+  complete: boolean;
+  /** Calendar days, such as `2026-11-23`; null when nothing is indexed. */
+  days: { from: string; to: string } | null;
+  rebuilding: boolean;
+  problem: string | null;
+  sources: { node: string; state: "current" | "behind" | "failed"; lag_s: number }[];
+};
+export type EventsAnswer = {
+  events: FoundEvent[];
+  /** Cursor of the older ones. */
+  next: string | null;
+  /** Not exact: at least so many. */
+  total: { count: number; exact: boolean };
+  /** How the text was understood when nothing matched as written. */
+  corrected: null | "homophone" | "one_character" | "words";
+  facets: null | { kinds: [string, number][]; severities: [string, number][]; cameras: [number, number][]; hours: number[] };
+  histogram: EventHistogram | null;
+  coverage: EventCoverage;
+};
+export type EventKinds = { kind: string; name: Both; severity: EventSeverity }[];
+export type EventsWish = {
+  text?: string;
+  place?: string;
+  cameras?: string;
+  kinds?: string;
+  severity?: EventSeverity;
+  from_us?: UtcMicros;
+  to_us?: UtcMicros;
+  hours?: string;
+  limit?: number;
+  before?: string;
+  facets?: 1;
+  histogram_s?: number | undefined;
+};

@@ -49,6 +49,7 @@ export function Causes({ ledger, line, row }: { ledger: Ledger; line: Line; row:
       )}
       {line.camera === undefined ? (
         <Link
+          from="/health/ledger"
           to="/health/ledger"
           search={(old) => ({ ...old, by: "camera", p: line.key, k: undefined })}
           className={controls.button ?? ""}

@@ -117,7 +117,7 @@ function Whole({ ledger, days }: { ledger: LedgerAnswer; days: readonly string[]
         {(["full", "minor", "partial", "bad", "empty"] as const).map((grade) => (
           <span key={grade}>
             <i className={styles.swatch} data-grade={grade}>
-              {SHAPES[grade]}
+              {SHAPES[grade] || (grade === "full" ? "100" : "—")}
             </i>
             {words(`grade_${grade}`)}
           </span>
@@ -159,7 +159,7 @@ function Matrix({
         <caption className="unseen">{words("ledger_caption")}</caption>
         <thead>
           <tr>
-            <th scope="col">{words("ledger_rows")}</th>
+            <th scope="col">{words(lines[0]?.camera === undefined ? "column_place" : "health_cameras")}</th>
             {days.map((day) => (
               <th key={day} scope="col" data-figure>
                 {day.slice(5)}

@@ -7,7 +7,8 @@ import { useWords } from "../i18n";
 import { moment, span } from "../time";
 import { Button, Field, NoticeBox, Radios } from "../ui/controls";
 import controls from "../ui/controls.module.css";
-import type { Camera, ExportFile, ExportJob, StreamKind, UtcMicros } from "../wire";
+import type { ExportFile, ExportJob, StreamKind, UtcMicros } from "../wire";
+import type { Playable } from "./choice";
 import styles from "./Playback.module.css";
 
 export function ExportDialog({
@@ -16,7 +17,7 @@ export function ExportDialog({
   toUs,
   onClose,
 }: {
-  cameras: readonly Camera[];
+  cameras: readonly Playable[];
   fromUs: UtcMicros | undefined;
   toUs: UtcMicros | undefined;
   onClose(): void;
@@ -64,7 +65,7 @@ function Ask({
   onJob,
   onClose,
 }: {
-  cameras: readonly Camera[];
+  cameras: readonly Playable[];
   fromUs: UtcMicros;
   toUs: UtcMicros;
   onJob(job: ExportJob): void;

@@ -7,8 +7,9 @@ import { useWords } from "../i18n";
 import { mayWatch, useMe } from "../session";
 import { NoticeBox } from "../ui/controls";
 import { useKeyTable } from "../ui/keys";
-import type { Camera, StreamKind, UtcMicros } from "../wire";
+import type { StreamKind, UtcMicros } from "../wire";
 import { camerasOf, MOST_CAMERAS, type PlaybackAddress } from "./address";
+import { type Playable, playable } from "./choice";
 import { heldSpans } from "./coverage";
 import { ExportDialog } from "./ExportDialog";
 import { Engine, RATES, type Rate } from "./engine";
@@ -42,7 +43,7 @@ export function Playback() {
       </div>
     );
   }
-  const all = list.value.cameras;
+  const all = playable(list.value);
   const chosen = camerasOf(address.c).flatMap((id) => all.find((camera) => camera.id === id) ?? []);
   if (chosen.length === 0) {
     return (
@@ -56,7 +57,7 @@ export function Playback() {
 }
 
 /** One camera is shown from its main stream; several share the machine, so they show their sub-streams. */
-function streamOf(address: PlaybackAddress, chosen: readonly Camera[]): StreamKind {
+function streamOf(address: PlaybackAddress, chosen: readonly Playable[]): StreamKind {
   const hasSub = chosen.every((camera) => camera.streams.some((stream) => stream.kind === "sub"));
   if (!hasSub) return "main";
   return address.q ?? (chosen.length > 1 ? "sub" : "main");
@@ -76,7 +77,7 @@ function useEngine(stream: StreamKind, startUs: UtcMicros): Engine | undefined {
   return engine;
 }
 
-function Deck({ all, chosen, person }: { all: Camera[]; chosen: Camera[]; person: string }) {
+function Deck({ all, chosen, person }: { all: Playable[]; chosen: Playable[]; person: string }) {
   const address = useSearch({ from: "/playback" });
   const stream = streamOf(address, chosen);
   const start = useRef(address.t === undefined ? nodeNowUs() - FIRST_BACK_US : address.t * 1e6);
@@ -86,7 +87,7 @@ function Deck({ all, chosen, person }: { all: Camera[]; chosen: Camera[]; person
 }
 
 /** Coverage of twice the visible span, so that a small pan needs no question; asked again while it can still change. */
-function useCoverage(chosen: readonly Camera[], stream: StreamKind, view: View) {
+function useCoverage(chosen: readonly Playable[], stream: StreamKind, view: View) {
   const ids = chosen.map((camera) => camera.id);
   const gridUs = 2 ** Math.ceil(Math.log2(spanOf(view)));
   const fromUs = (Math.floor(view.fromUs / gridUs) - 0.5) * gridUs;
@@ -101,7 +102,7 @@ function useCoverage(chosen: readonly Camera[], stream: StreamKind, view: View) 
 }
 
 /** Holds change rarely, and whoever may not see them sees a timeline without them. */
-function useHeld(chosen: readonly Camera[]) {
+function useHeld(chosen: readonly Playable[]) {
   const holds = useQuery({ queryKey: ["holds"], queryFn: ({ signal }) => api.holds(signal), staleTime: 30_000 });
   const list = holds.data?.holds;
   return useMemo(
@@ -122,8 +123,8 @@ function Running({
   engine,
   address,
 }: {
-  all: Camera[];
-  chosen: Camera[];
+  all: Playable[];
+  chosen: Playable[];
   person: string;
   stream: StreamKind;
   engine: Engine;

@@ -4,7 +4,8 @@ import { Button as AriaButton } from "react-aria-components";
 import { nodeNowUs } from "../api";
 import { useWords } from "../i18n";
 import { moment } from "../time";
-import type { Camera, Coverage, UtcMicros } from "../wire";
+import type { Coverage, UtcMicros } from "../wire";
+import type { Playable } from "./choice";
 import { stateAt } from "./coverage";
 import type { CameraPicture, Engine } from "./engine";
 import styles from "./Playback.module.css";
@@ -17,7 +18,7 @@ export function Screen({
   onRemove,
 }: {
   engine: Engine;
-  camera: Camera;
+  camera: Playable;
   coverage: Coverage | undefined;
   watermark: string;
   onRemove(): void;
@@ -48,6 +49,7 @@ export function Screen({
       </span>
       <span className={styles.name}>
         <b>{camera.id}</b> {camera.name}
+        {camera.removedUs !== undefined && ` · ${words("camera_removed", { time: moment(camera.removedUs, nodeNowUs()) })}`}
       </span>
       {picture?.onTop === "keys" && !plate && <span className={styles.mode}>K {words("playback_key_mode")}</span>}
       <AriaButton

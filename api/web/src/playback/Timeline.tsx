@@ -5,7 +5,8 @@ import { useWords } from "../i18n";
 import { useSettings } from "../settings";
 import { clockTime, moment, preciseTime, span } from "../time";
 import { Button } from "../ui/controls";
-import type { Camera, Coverage, UtcMicros } from "../wire";
+import type { Coverage, UtcMicros } from "../wire";
+import type { Playable } from "./choice";
 import { type HeldSpan, stateAt } from "./coverage";
 import { AXIS_PX, drawTimeline, type Palette, paletteOf, ROW_PX } from "./draw";
 import type { Engine } from "./engine";
@@ -14,7 +15,7 @@ import { following, panned, spanOf, usAt, type View, xOf, zoomed } from "./scale
 
 export type TimelineProps = {
   engine: Engine;
-  cameras: readonly Camera[];
+  cameras: readonly Playable[];
   coverage: Coverage | undefined;
   held: readonly HeldSpan[];
   view: RefObject<View>;
@@ -134,7 +135,7 @@ export function Timeline({
     onSettled();
   };
 
-  const rowOf = (camera: Camera) => coverage?.rows.find((row) => row.camera === camera.id);
+  const rowOf = (camera: Playable) => coverage?.rows.find((row) => row.camera === camera.id);
   const missing = cameras.filter((camera) => stateAt(rowOf(camera), us).is === "gap").map((camera) => camera.id);
   const state = missing.length ? words("timeline_missing", { cameras: missing.join(", ") }) : words("timeline_all_recorded");
 
@@ -210,7 +211,7 @@ function Tip({
   canvas,
 }: {
   tell: RefObject<((pointer: Pointer | undefined) => void) | undefined>;
-  cameras: readonly Camera[];
+  cameras: readonly Playable[];
   coverage: Coverage | undefined;
   held: readonly HeldSpan[];
   canvas: RefObject<HTMLCanvasElement | null>;

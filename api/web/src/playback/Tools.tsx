@@ -3,16 +3,17 @@ import { type FormEvent, useState } from "react";
 import { Form } from "react-aria-components";
 import { nodeNowUs } from "../api";
 import { useWords } from "../i18n";
-import { clockTime, preciseTime, typedTime } from "../time";
+import { calendarDay, clockTime, preciseTime, typedTime } from "../time";
 import { Button, Choice, Field } from "../ui/controls";
-import type { Camera, StreamKind, UtcMicros } from "../wire";
+import type { StreamKind, UtcMicros } from "../wire";
 import { MOST_CAMERAS } from "./address";
+import type { Playable } from "./choice";
 import { type Engine, RATES, type Rate } from "./engine";
 import styles from "./Playback.module.css";
 
 export type ToolsProps = {
-  all: readonly Camera[];
-  chosen: readonly Camera[];
+  all: readonly Playable[];
+  chosen: readonly Playable[];
   engine: Engine;
   stream: StreamKind;
   inUs: UtcMicros | undefined;
@@ -116,8 +117,8 @@ export function AddCamera({
   chosen,
   onAdd,
 }: {
-  all: readonly Camera[];
-  chosen: readonly Camera[];
+  all: readonly Playable[];
+  chosen: readonly Playable[];
   onAdd(id: number): void;
 }) {
   const words = useWords();
@@ -149,7 +150,9 @@ export function AddCamera({
         {all
           .filter((camera) => !chosen.includes(camera))
           .map((camera) => (
-            <option key={camera.id} value={`${camera.id} ${camera.name}`} />
+            <option key={camera.id} value={`${camera.id} ${camera.name}`}>
+              {camera.removedUs !== undefined && words("camera_removed", { time: calendarDay(camera.removedUs) })}
+            </option>
           ))}
       </datalist>
       <Button type="submit">{words("playback_add_act")}</Button>

@@ -8,7 +8,12 @@ import controls from "../ui/controls.module.css";
 import { caps, SCOPES, type Scope, sheetOf } from "../ui/keymap";
 import styles from "./Shell.module.css";
 
-const TITLES: Record<Scope, Key> = { anywhere: "keys_anywhere", wall: "nav_wall", playback: "nav_playback" };
+const TITLES: Record<Scope, Key> = {
+  anywhere: "keys_anywhere",
+  wall: "nav_wall",
+  playback: "nav_playback",
+  events: "nav_events",
+};
 
 export function KeySheet({ onClose }: { onClose(): void }) {
   const words = useWords();

@@ -8,6 +8,7 @@ const wall = "M3 4h6v5H3zM11 4h6v5h-6zM3 11h6v5H3zM11 11h6v5h-6z";
 const playback = "M4 10a6 6 0 1 0 2-4.5M4 3v3.5h3.5M10 7v3.5l2.5 1.5";
 const health = "M2 10.5h4l2-5 3.5 9 2-4H18";
 const admin = "M4 6h12M4 14h12M8 4v4M12 12v4";
+const events = "M8.5 3a5.5 5.5 0 1 1 0 11a5.5 5.5 0 0 1 0-11M12.5 12.5l4.5 4.5";
 const records = "M5 3h10v14H5zM8 7h4M8 10h4M8 13h2.5";
 
 /** The pages this person may open. */
@@ -27,6 +28,10 @@ export function Rail({ me }: { me: Me }) {
           </Link>
         </>
       )}
+      <Link to="/events">
+        <Icon path={events} />
+        {words("nav_events")}
+      </Link>
       <Link to="/health">
         <Icon path={health} />
         {words("nav_health")}

@@ -13,6 +13,7 @@ export const KEYMAP = {
     { act: "help", keys: ["Shift+Slash"], says: "keys_help" },
     { act: "wall", keys: ["KeyG KeyW"], says: "nav_wall" },
     { act: "playback", keys: ["KeyG KeyP"], says: "nav_playback" },
+    { act: "events", keys: ["KeyG KeyE"], says: "nav_events" },
     { act: "health", keys: ["KeyG KeyH"], says: "nav_health" },
     { act: "records", keys: ["KeyG KeyR"], says: "nav_records" },
     { act: "admin", keys: ["KeyG KeyA"], says: "nav_admin" },
@@ -52,6 +53,14 @@ export const KEYMAP = {
     { act: "export", keys: ["KeyE"], says: "playback_export" },
     { act: "hold", keys: ["Shift+KeyH"], says: "holds_ask" },
     { act: "time", keys: ["KeyT"], says: "keys_time" },
+  ],
+  events: [
+    { act: "search", keys: ["Slash"], says: "events_search" },
+    { act: "next", keys: ["KeyJ", "ArrowDown"], says: "keys_event_next" },
+    { act: "previous", keys: ["KeyK", "ArrowUp"], says: "keys_event_previous" },
+    { act: "open", keys: ["Enter", "NumpadEnter"], says: "keys_event_open" },
+    { act: "range", keys: ["Digit"], says: "keys_range" },
+    { act: "newest", keys: ["Period"], says: "keys_newest" },
   ],
 } as const satisfies Record<string, readonly Binding[]>;
 

@@ -15,6 +15,7 @@ function acts(heard: (act: string) => unknown): Acts<"anywhere"> {
     help: told("help"),
     wall: told("wall"),
     playback: told("playback"),
+    events: told("events"),
     health: told("health"),
     records: told("records"),
     admin: told("admin"),

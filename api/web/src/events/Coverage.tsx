@@ -1,0 +1,35 @@
+/** What an answer covers: it never looks whole when it is not. */
+import { nodeNowUs } from "../api";
+import health from "../health/Health.module.css";
+import { useWords } from "../i18n";
+import { moment, span } from "../time";
+import type { EventCoverage } from "../wire";
+import styles from "./Events.module.css";
+
+/** An index this far behind is said in figures; less is the time it takes to write. */
+const BEHIND_S = 2;
+
+export function Coverage({ coverage }: { coverage: EventCoverage }) {
+  const words = useWords();
+  const nowUs = nodeNowUs();
+  const late = coverage.sources.filter((source) => source.state !== "current");
+  const whole =
+    coverage.complete && !coverage.rebuilding && late.length === 0 && coverage.problem === null && coverage.lag_s < BEHIND_S;
+  return (
+    <span className={whole ? health.dim : styles.partial} data-whole={whole}>
+      {!whole && "◐ "}
+      {coverage.days ? words("coverage_days", { from: coverage.days.from, to: coverage.days.to }) : words("coverage_no_days")}
+      {coverage.indexed_to_us !== null && ` · ${words("coverage_to", { time: moment(coverage.indexed_to_us, nowUs) })}`}
+      {coverage.lag_s >= BEHIND_S && ` · ${words("coverage_lag", { span: span(coverage.lag_s * 1000) })}`}
+      {coverage.rebuilding && ` · ${words("coverage_rebuilding")}`}
+      {!coverage.complete && !coverage.rebuilding && ` · ${words("coverage_partial")}`}
+      {late.map(({ node, state, lag_s }) => (
+        <span key={node}>
+          {" "}
+          · {words(state === "failed" ? "coverage_failed" : "coverage_behind", { node, span: span(lag_s * 1000) })}
+        </span>
+      ))}
+      {coverage.problem && ` · ${coverage.problem}`}
+    </span>
+  );
+}
