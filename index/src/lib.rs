@@ -7,6 +7,7 @@ pub mod access;
 pub mod accounts;
 pub mod cameras;
 mod durable;
+pub mod events;
 pub mod footage;
 pub mod journal;
 pub mod model;
