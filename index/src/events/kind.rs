@@ -41,11 +41,6 @@ impl Severity {
     pub(super) fn code(self) -> u64 {
         self as u64
     }
-
-    /// The inverse of [`Severity::code`].
-    pub(super) fn from_code(code: u64) -> Option<Self> {
-        Self::ALL.get(usize::try_from(code).ok()?).copied()
-    }
 }
 
 macro_rules! kinds {
@@ -213,12 +208,6 @@ impl Kind {
     pub fn may_come_from_outside(self) -> bool {
         self.code() < 50
     }
-
-    /// Whether it tells of people at work rather than of cameras: only for those who answer for the whole site.
-    #[must_use]
-    pub fn is_about_the_node(self) -> bool {
-        (80..90).contains(&self.code())
-    }
 }
 
 #[cfg(test)]
@@ -234,7 +223,6 @@ mod tests {
         assert_eq!(Kind::from_word("access.playback"), None, "the register is not an event list");
         for severity in Severity::ALL {
             assert_eq!(Severity::from_word(severity.word()), Some(severity));
-            assert_eq!(Severity::from_code(severity.code()), Some(severity));
         }
     }
 }

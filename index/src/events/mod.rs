@@ -1,19 +1,157 @@
 //! Events: what happened, kept as journal records and found again through an index.
 //!
 //! The journal is the truth ([`crate::journal`]); everything else here is a projection of it that can be thrown away and
-//! made again. Nothing here knows a network or a camera: whoever noticed something makes an [`Event`], has it checked, and
-//! appends its record.
+//! made again. Nothing here knows a network or a camera: whoever noticed something makes an [`Event`] and has it taken in by
+//! [`Events::report`], or, if it is a part of the node itself, appends the record.
 //!
 //! - E1: no event says who a person is (I14): [`Event::check`] refuses it at every door, by name and by shape, and it is counted.
 //! - E2: an event is never edited; what changes is told by a further event.
+//! - E3: what is replayed into the index is neither lost nor doubled (`day`).
+//! - E4: an event is findable within a second of being durable (`projection`).
+//! - E5: the index never keeps the node from starting (`projection`).
+//!
+//! Only this module names tantivy.
 
+mod ask;
+mod day;
 mod event;
 mod identity;
 mod kind;
+mod projection;
+mod question;
+mod rebuild;
+mod report;
+mod scan;
+mod text;
+mod words;
 
+pub use day::ZONE_HOURS;
 pub use event::{
     Class, Event, EventError, EventId, Kept, MAX_ATTRIBUTES, MAX_OBJECTS, MAX_TEXT, MAX_WORD, NEWEST, OLDEST, Objects, Region,
     Source, Text,
 };
 pub use identity::{Identity, Refused};
 pub use kind::{Kind, Severity};
+pub use projection::{IndexError, IndexLimits};
+pub use question::{
+    Answer, AskError, Coverage, EXACT_TO, FACET_CAMERAS, Facets, Histogram, MAX_COLUMNS, MAX_PAGE, MAX_TERMS, Question, Reach,
+    Total, Understood,
+};
+pub use rebuild::{Rebuilt, contents, rebuild};
+pub use report::{MAX_BATCH, ReportError, Reported};
+
+use crate::journal::{Journal, Seq};
+use crate::model::Window;
+use std::{
+    path::Path,
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+/// The events of one node: its journal's, and the index over them. Dropping it ends the index's thread.
+pub struct Events {
+    shared: Arc<projection::Shared>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    remembered: Mutex<ask::Remembered>,
+    recent: report::Recent,
+    /// What was refused because it said who somebody is.
+    pub refused: Refused,
+}
+
+impl Events {
+    /// Opens the index in `dir`, made if missing, and starts following the journal from where it ended.
+    ///
+    /// # Errors
+    /// Only if the directory cannot be made or written to: an index that does not read back is made anew (E5).
+    pub fn open(dir: &Path, journal: Arc<Journal>, limits: IndexLimits) -> Result<Self, IndexError> {
+        let known_from = journal.tail();
+        let (shared, thread) = projection::start(dir, journal, limits)?;
+        Ok(Self {
+            shared,
+            thread: Mutex::new(Some(thread)),
+            remembered: Mutex::default(),
+            recent: report::Recent { known_from, ..report::Recent::default() },
+            refused: Refused::default(),
+        })
+    }
+
+    /// Answers a question: typically in milliseconds, at the worst some tenths of a second of this thread.
+    ///
+    /// # Errors
+    /// [`AskError::Question`] for one that cannot be asked so; [`AskError::Index`] if a day does not read back, which is then
+    /// made anew.
+    pub fn ask(&self, question: &Question) -> Result<Answer, AskError> {
+        ask::ask(&self.shared, &self.remembered, question)
+    }
+
+    /// Takes at most [`MAX_BATCH`] events in, durably, and returns what became of each, in order. An event whose source gave
+    /// it a number that it gave before is not taken twice. Waits for the disk: not for async code.
+    pub fn report(&self, door: &'static str, events: Vec<Event>) -> Vec<Result<Reported, ReportError>> {
+        let results = report::report(&self.shared, &self.recent, events);
+        for result in &results {
+            if let Err(ReportError::Event(EventError::Identity { why, .. })) = result {
+                self.refused.count(door, *why);
+            }
+        }
+        results
+    }
+
+    /// How far the index is, and what it knows.
+    #[must_use]
+    pub fn coverage(&self, window: Window) -> Coverage {
+        ask::coverage(&self.shared, window)
+    }
+
+    /// Waits until everything up to `seq` can be found, at most `limit`; whether it can.
+    #[must_use]
+    pub fn wait_indexed(&self, seq: Seq, limit: Duration) -> bool {
+        let until = Instant::now() + limit;
+        loop {
+            if self.shared.progress.seq.load(Ordering::Relaxed) >= seq.get() {
+                return true;
+            }
+            if Instant::now() >= until {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// Events put into the index since start.
+    #[must_use]
+    pub fn added(&self) -> u64 {
+        self.shared.progress.added.load(Ordering::Relaxed)
+    }
+
+    /// The journal that it stands on.
+    #[must_use]
+    pub fn journal(&self) -> &Arc<Journal> {
+        &self.shared.journal
+    }
+
+    /// Makes findable what the journal has, and ends the index's thread. Asking goes on.
+    pub fn close(&self) {
+        self.shared.stop();
+        if let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the event index's thread did not end cleanly; the next start reads what it missed from the journal");
+        }
+    }
+}
+
+impl Drop for Events {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl std::fmt::Debug for Events {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Events").field("dir", &self.shared.root).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,362 @@
+//! Answering a question: day by day from the newest, until the page is full and everything asked for is counted.
+//!
+//! Cost is bounded. Days are left out as soon as they cannot matter; counts of a day that did not change are remembered; and
+//! counting ends at the day after a number of documents, and the answer says down to when it counted. So a question costs
+//! some tens of milliseconds of one thread, and putting events in goes on beside it (I10).
+
+use super::Severity;
+use super::day::{Stored, day_of, key_from, place_number, term};
+use super::event::{Kept, Region};
+use super::projection::{DayReader, Shared, lock};
+use super::question::{
+    Answer, AskError, Coverage, EXACT_TO, Histogram, MAX_COLUMNS, MAX_PAGE, Question, Reach, Total, Understood,
+};
+use super::scan::{Counts, Narrow, Newest, Wants, scan};
+use super::text::{self, Conditions, Wanted};
+use crate::journal::Seq;
+use crate::model::{UtcMicros, Window};
+use std::{
+    collections::HashMap,
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+};
+use tantivy::{
+    DocAddress, Searcher, TantivyDocument, TantivyError,
+    query::{AllQuery, BooleanQuery, Occur, Query, TermQuery, TermSetQuery},
+    schema::{Field, IndexRecordOption, Value},
+};
+
+/// Documents after which counting ends at the next day's border.
+const COST_BOUND: u64 = 3_000_000;
+/// Bytes of remembered counts.
+const MEMORY: usize = 16 << 20;
+const DAY_MICROS: i64 = 86_400_000_000;
+
+/// Counts of days, by day, state of its index, and question.
+#[derive(Default)]
+pub(super) struct Remembered {
+    counts: HashMap<(i64, u64, u64), Arc<Counts>>,
+    weight: usize,
+}
+
+impl Remembered {
+    fn get(&self, key: (i64, u64, u64)) -> Option<Arc<Counts>> {
+        self.counts.get(&key).cloned()
+    }
+
+    fn put(&mut self, key: (i64, u64, u64), counts: Arc<Counts>) {
+        self.weight += counts.weight();
+        if self.weight > MEMORY {
+            // Everything at once: what is asked again soon is counted again soon.
+            self.counts.clear();
+            self.weight = counts.weight();
+        }
+        self.counts.insert(key, counts);
+    }
+}
+
+/// A day as a question sees it: one state of it, from beginning to end of the question.
+struct Open {
+    number: i64,
+    reader: Arc<DayReader>,
+    searcher: Searcher,
+}
+
+/// A question on its way.
+struct Asking<'a> {
+    question: &'a Question,
+    days: Vec<Open>,
+    remembered: &'a Mutex<Remembered>,
+    narrow: Narrow,
+}
+
+/// What came out of going through the days.
+struct Found {
+    newest: Newest,
+    counts: Counts,
+    exact: bool,
+    /// Everything from here on was looked through.
+    from: i64,
+    finished: bool,
+}
+
+/// Answers a question.
+pub(super) fn ask(shared: &Shared, remembered: &Mutex<Remembered>, question: &Question) -> Result<Answer, AskError> {
+    check(question)?;
+    let coverage = coverage(shared, question.window);
+    let mut days = Vec::new();
+    for (number, reader) in days_of(shared, question.window) {
+        days.push(Open { number, searcher: reader.reader.searcher(), reader });
+    }
+    let narrow = Narrow {
+        from: key_from(question.window.from).max(1),
+        to: key_from(question.window.to),
+        hours: question.hours,
+        region: question.region.map(Region::packed),
+    };
+    let asking = Asking { question, days, remembered, narrow };
+    let result = asking.answer(coverage);
+    if let Err(AskError::Index(_)) = &result {
+        // Which day it was is found by reading each once more; the writing side sets it aside and makes it anew.
+        let broken = asking.days.iter().filter(|day| asking.probe(day).is_err()).map(|day| day.number);
+        lock(&shared.suspects).extend(broken);
+    }
+    result
+}
+
+/// The newest state of what the index covers.
+pub(super) fn coverage(shared: &Shared, window: Window) -> Coverage {
+    let progress = &shared.progress;
+    let days = shared.days.read().unwrap_or_else(PoisonError::into_inner);
+    let known = days.first_key_value().zip(days.last_key_value()).map(|((first, _), (last, _))| {
+        Window::new(UtcMicros::from_micros(first * DAY_MICROS), UtcMicros::from_micros((last + 1) * DAY_MICROS))
+    });
+    Coverage {
+        node: shared.journal.node(),
+        journal: shared.journal.tail(),
+        indexed_to: Seq::new(progress.seq.load(Ordering::Relaxed)),
+        indexed_at: UtcMicros::from_micros(progress.at.load(Ordering::Relaxed)),
+        known,
+        rebuilding: progress.rebuilding.load(Ordering::Relaxed),
+        problem: lock(&progress.problem).clone(),
+        counted_from: window.from,
+    }
+}
+
+fn check(question: &Question) -> Result<(), AskError> {
+    if question.window.is_empty() {
+        return Err(AskError::Question("the time window is empty"));
+    }
+    if question.limit > MAX_PAGE {
+        return Err(AskError::Question("a page has at most 500 events"));
+    }
+    if let Some(step) = question.step_millis {
+        let columns = question.window.to.micros_from(question.window.from) / 1000 / step.max(1);
+        if step < 1000 || columns > MAX_COLUMNS as i64 {
+            return Err(AskError::Question("a histogram has at most 1,500 columns of at least a second"));
+        }
+    }
+    Ok(())
+}
+
+/// The days that a window touches, newest first.
+fn days_of(shared: &Shared, window: Window) -> Vec<(i64, Arc<DayReader>)> {
+    let days = shared.days.read().unwrap_or_else(PoisonError::into_inner);
+    let last = UtcMicros::from_micros(window.to.as_micros().saturating_sub(1));
+    let within = days.range(day_of(window.from)..=day_of(last));
+    within.rev().map(|(number, reader)| (*number, Arc::clone(reader))).collect()
+}
+
+impl Asking<'_> {
+    fn answer(&self, mut coverage: Coverage) -> Result<Answer, AskError> {
+        let wanted = text::wanted(&self.question.text);
+        let mut understood = Understood::Literally;
+        let mut found = self.go(&self.conditions(&wanted, &vec![understood; wanted.len()]), true)?;
+        if found.counts.all == 0
+            && !wanted.is_empty()
+            && let Some(ways) = self.freely(&wanted)?
+        {
+            understood = ways.iter().copied().max().unwrap_or(understood);
+            found = self.go(&self.conditions(&wanted, &ways), true)?;
+        }
+        coverage.counted_from = coverage.counted_from.max(UtcMicros::from_micros(found.from));
+        let facets = self.question.facets.then(|| found.counts.facets());
+        let histogram = self.histogram(&found.counts);
+        let total = Total { count: found.counts.all, exact: found.exact };
+        let full = found.newest.is_full();
+        let hits = found.newest.into_sorted();
+        let next = match hits.last() {
+            Some((key, ..)) if full => Some(*key),
+            _ if found.finished => None,
+            _ => Some(key_from(UtcMicros::from_micros(found.from))),
+        };
+        let events = hits.into_iter().map(|(_, day, at)| self.read(coverage.node, day, at)).collect::<Result<Vec<_>, _>>()?;
+        Ok(Answer { events: events.into_iter().flatten().collect(), next, total, understood, facets, histogram, coverage })
+    }
+
+    /// For each term, the first way of taking it that meets anything in reach; `None` if one meets nothing in any way.
+    fn freely(&self, wanted: &[Wanted]) -> Result<Option<Vec<Understood>>, AskError> {
+        let mut ways = Vec::new();
+        for term in wanted {
+            let mut meets = None;
+            for way in Understood::ALL {
+                let alone = std::slice::from_ref(term);
+                if self.means(term, way) && self.go(&self.conditions(alone, &[way]), false)?.counts.all > 0 {
+                    meets = Some(way);
+                    break;
+                }
+            }
+            let Some(way) = meets else { return Ok(None) };
+            ways.push(way);
+        }
+        Ok(Some(ways))
+    }
+
+    fn means(&self, term: &Wanted, way: Understood) -> bool {
+        self.days.first().is_some_and(|day| term.conditions(day.reader.fields, way).is_some())
+    }
+
+    fn conditions(&self, wanted: &[Wanted], ways: &[Understood]) -> (u64, Conditions) {
+        let mut hasher = DefaultHasher::new();
+        format!("{wanted:?}{ways:?}").hash(&mut hasher);
+        let fields = self.days.first().map(|day| day.reader.fields);
+        let conditions = fields.into_iter().flat_map(|fields| {
+            wanted.iter().zip(ways).flat_map(move |(term, way)| term.conditions(fields, *way).unwrap_or_default())
+        });
+        (hasher.finish(), conditions.collect())
+    }
+
+    /// Goes through the days. Without `everything` it ends at the first match.
+    fn go(&self, (text, conditions): &(u64, Conditions), everything: bool) -> Result<Found, AskError> {
+        let question = self.question;
+        let limit = if everything { question.limit } else { 1 };
+        let counting = everything && (question.facets || question.step_millis.is_some());
+        let wants = Wants { facets: everything && question.facets, step_millis: question.step_millis.filter(|_| everything) };
+        let before = question.before.filter(|_| everything).unwrap_or(u64::MAX);
+        let mut found =
+            Found { newest: Newest::new(before, limit), counts: Counts::default(), exact: true, from: i64::MAX, finished: true };
+        let mut cost = 0;
+        let fingerprint = self.fingerprint(*text, &wants);
+        for day in &self.days {
+            let enough = found.newest.is_full() && (!everything || (!counting && found.counts.all > EXACT_TO));
+            if enough || cost > COST_BOUND {
+                (found.exact, found.finished) = (false, false);
+                break;
+            }
+            cost += self.look_into(day, conditions, &wants, fingerprint, &mut found)?;
+            found.from = day.number * DAY_MICROS;
+        }
+        if found.finished {
+            found.from = i64::MIN;
+        }
+        Ok(found)
+    }
+
+    fn look_into(
+        &self,
+        day: &Open,
+        conditions: &Conditions,
+        wants: &Wants,
+        fingerprint: u64,
+        found: &mut Found,
+    ) -> Result<u64, TantivyError> {
+        let begin = day.number * DAY_MICROS;
+        let whole = self.question.window.from.as_micros() <= begin && self.question.window.to.as_micros() >= begin + DAY_MICROS;
+        let state = day.searcher.generation().generation_id();
+        let key = (day.number, state, fingerprint);
+        let known = if whole { self.remembered.lock().unwrap_or_else(PoisonError::into_inner).get(key) } else { None };
+        if let Some(known) = &known
+            && (known.all == 0 || !found.newest.wants(key_from(UtcMicros::from_micros(begin))))
+        {
+            found.counts.merge(known);
+            return Ok(0);
+        }
+        let mut counts = Counts::default();
+        let cost = match self.query(day, conditions)? {
+            Some(query) => scan((day.number, &day.searcher), &*query, &self.narrow, wants, &mut found.newest, &mut counts)?,
+            None => 0,
+        };
+        found.counts.merge(&counts);
+        if whole && known.is_none() {
+            self.remembered.lock().unwrap_or_else(PoisonError::into_inner).put(key, Arc::new(counts));
+        }
+        Ok(cost)
+    }
+
+    /// What tells this question's counts of a day from another's.
+    fn fingerprint(&self, text: u64, wants: &Wants) -> u64 {
+        let Question { reach, under, cameras, kinds, severity, hours, region, .. } = self.question;
+        let mut hasher = DefaultHasher::new();
+        text.hash(&mut hasher);
+        format!("{reach:?}{under:?}{cameras:?}{kinds:?}{severity:?}{hours:?}{region:?}").hash(&mut hasher);
+        (wants.facets, wants.step_millis).hash(&mut hasher);
+        hasher.finish()
+    }
+
+    /// The day's query; `None` if nothing there can match. Who may find what is part of it.
+    fn query(&self, day: &Open, conditions: &Conditions) -> Result<Option<Box<dyn Query>>, TantivyError> {
+        let (fields, question) = (day.reader.fields, self.question);
+        let mut musts: Vec<Box<dyn Query>> = Vec::new();
+        for condition in conditions {
+            let atoms = text::atoms(&day.searcher, fields, &**condition)?;
+            if atoms.is_empty() {
+                return Ok(None);
+            }
+            musts.push(match atoms.as_slice() {
+                [only] => Box::new(TermQuery::new(only.clone(), IndexRecordOption::Basic)),
+                _ => Box::new(TermSetQuery::new(atoms)),
+            });
+        }
+        let number = |camera: &crate::model::CameraId| u64::from(camera.number());
+        match &question.reach {
+            Reach::Everything if question.cameras.is_empty() => {}
+            Reach::Everything => musts.push(numbers(fields.camera, question.cameras.iter().map(number))),
+            Reach::Cameras(within) => {
+                let asked = within.iter().filter(|camera| question.cameras.is_empty() || question.cameras.contains(camera));
+                musts.push(numbers(fields.camera, asked.map(number)));
+            }
+        }
+        if !question.kinds.is_empty() {
+            musts.push(numbers(fields.kind, question.kinds.iter().map(|kind| kind.code())));
+        }
+        if question.severity > Severity::Info {
+            let heavy = Severity::ALL.into_iter().filter(|severity| *severity >= question.severity);
+            musts.push(numbers(fields.severity, heavy.map(Severity::code)));
+        }
+        if !question.under.is_empty() {
+            musts.push(numbers(fields.under, [place_number(question.under.iter().map(String::as_str))]));
+        }
+        Ok(Some(match musts.len() {
+            0 => Box::new(AllQuery),
+            1 => musts.remove(0),
+            _ => Box::new(BooleanQuery::new(musts.into_iter().map(|must| (Occur::Must, must)).collect())),
+        }))
+    }
+
+    fn histogram(&self, counts: &Counts) -> Option<Histogram> {
+        let step = self.question.step_millis?;
+        let millis = |at: UtcMicros| at.as_micros().div_euclid(1000);
+        let first = millis(self.question.window.from).div_euclid(step);
+        let last = (millis(self.question.window.to) - 1).div_euclid(step);
+        let columns = usize::try_from(last - first + 1).unwrap_or(0).min(MAX_COLUMNS + 1);
+        Some(Histogram {
+            from: UtcMicros::from_micros(first * step * 1000),
+            step_millis: step,
+            counts: counts.columns(first, columns),
+        })
+    }
+
+    fn read(&self, node: crate::model::NodeId, number: i64, at: DocAddress) -> Result<Option<Kept>, TantivyError> {
+        let Some(day) = self.days.iter().find(|day| day.number == number) else { return Ok(None) };
+        read(&day.searcher, day.reader.fields.body, node, at)
+    }
+
+    /// Reads enough of a day to know whether it works.
+    fn probe(&self, day: &Open) -> Result<(), TantivyError> {
+        let (mut newest, mut counts) = (Newest::new(u64::MAX, 1), Counts::default());
+        let wants = Wants { facets: true, step_millis: None };
+        let narrow = Narrow { from: 1, to: u64::MAX, hours: None, region: None };
+        scan((day.number, &day.searcher), &AllQuery, &narrow, &wants, &mut newest, &mut counts)?;
+        Ok(())
+    }
+}
+
+/// An event by its place in the index.
+pub(super) fn read(
+    searcher: &Searcher,
+    body: Field,
+    node: crate::model::NodeId,
+    at: DocAddress,
+) -> Result<Option<Kept>, TantivyError> {
+    let doc: TantivyDocument = searcher.doc(at)?;
+    let stored = doc.get_first(body).and_then(|value| value.as_bytes()).and_then(Stored::read);
+    Ok(stored.and_then(|stored| Kept::read(node, stored.seq, stored.at, stored.kind.word(), stored.body)))
+}
+
+fn numbers(field: Field, numbers: impl IntoIterator<Item = u64>) -> Box<dyn Query> {
+    let terms: Vec<_> = numbers.into_iter().map(|number| term(field, number)).collect();
+    match terms.as_slice() {
+        [only] => Box::new(TermQuery::new(only.clone(), IndexRecordOption::Basic)),
+        _ => Box::new(TermSetQuery::new(terms)),
+    }
+}
