@@ -237,8 +237,9 @@ impl Keeper {
             let open = lock(&self.volume.stats).open;
             let growth = {
                 let mut pool = lock(&self.volume.pool);
-                let wanted = Size::ALL.into_iter().find(|size| pool.is_low(*size, open));
-                let urgent = wanted.map(|size| pool.growth(Some(size), false)).filter(|growth| *growth != Growth::Enough);
+                let low = pool.low(open);
+                let mut urgent = low.into_iter().map(|size| pool.growth(Some(size), false));
+                let urgent = urgent.find(|growth| *growth != Growth::Enough);
                 urgent.unwrap_or_else(|| pool.growth(None, true))
             };
             match growth {

@@ -201,7 +201,19 @@ impl Pool {
 
     /// Whether a size has fewer files ready than should be kept, `open` of which may be sealed at any time.
     pub(super) fn is_low(&self, size: Size, open: usize) -> bool {
-        self.free(size) < AHEAD + open.min(self.sizes[size as usize].total / 8)
+        self.free(size) < self.ready(size, open)
+    }
+
+    fn ready(&self, size: Size, open: usize) -> usize {
+        AHEAD + open.min(self.sizes[size as usize].total / 8)
+    }
+
+    /// The sizes that run low, first the one that has least of what should be ready: where files are made hardly as fast as they
+    /// are used, neither size may go without.
+    pub(super) fn low(&self, open: usize) -> Vec<Size> {
+        let mut low: Vec<Size> = Size::ALL.into_iter().filter(|size| self.is_low(*size, open)).collect();
+        low.sort_by_key(|size| self.free(*size) * 1000 / self.ready(*size, open));
+        low
     }
 
     /// What to do next, most urgent first. `idle` asks for the whole capacity, not only for what is needed soon.
@@ -309,6 +321,22 @@ mod tests {
         while pool.take(Size::Sub).is_some() {}
         assert!(matches!(pool.growth(Some(Size::Sub), false), Growth::Convert { from: Size::Main, .. }));
         assert!(matches!(pool.growth(Some(Size::Sub), false), Growth::Create { size: Size::Sub, .. }));
+    }
+
+    #[test]
+    fn neither_size_goes_without_where_files_are_made_hardly_as_fast_as_they_are_used() {
+        let mut pool = Pool::new(MAIN, SUB, 1 << 40);
+        let (mut starved, open) = ([0; 2], 580);
+        for round in 0..4000 {
+            let wanted = pool.low(open).first().copied();
+            if let Growth::Create { number, size } = pool.growth(wanted, true) {
+                pool.grown(number, size, true);
+            }
+            // Segments of both sizes are sealed: as many in all as are made.
+            let size = Size::ALL[round % 2];
+            starved[round % 2] += u32::from(pool.take(size).is_none());
+        }
+        assert!(starved.iter().all(|times| *times < 10), "{starved:?}");
     }
 
     #[test]
