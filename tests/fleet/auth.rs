@@ -33,6 +33,13 @@ impl Challenge {
         reply.with("WWW-Authenticate", format!("Digest realm=\"{REALM}\", nonce=\"{}\"{rest}", self.nonce))
     }
 
+    /// Whether what a request proves is about the very address in its first line.
+    #[must_use]
+    pub(crate) fn is_exact(request: &Request) -> bool {
+        let given = request.header("Authorization").and_then(|value| value.strip_prefix("Digest "));
+        given.is_none_or(|given| fields(given).any(|(name, value)| name.eq_ignore_ascii_case("uri") && value == request.uri))
+    }
+
     /// Whether a request proves that its sender knows the password.
     #[must_use]
     pub(crate) fn admits(&self, auth: &Auth, request: &Request) -> bool {

@@ -35,6 +35,8 @@ pub enum Fault {
     WrongPassword,
     /// So many milliseconds pass before the first packet.
     SlowStart(u32),
+    /// Packets are held back and go out together, every so many milliseconds: a radio link that stalls.
+    Bursts(u32),
     /// No sender reports.
     NoRtcp,
     /// At most so many sessions; more are refused with 453.
@@ -76,7 +78,7 @@ pub enum RuleError {
     /// No such fault.
     #[error(
         "unknown fault `{0}`; known are drop, silent, half-open, offline, garbage, timestamp-jump=S, drift=PPM, \
-             clock-offset=S, new-parameters, wrong-password, slow-start=MS, no-rtcp, session-limit=N and the quirks Q01…"
+             clock-offset=S, new-parameters, wrong-password, slow-start=MS, bursts=MS, no-rtcp, session-limit=N and the quirks Q01…"
     )]
     Fault(String),
     /// A number is missing or makes no sense.
@@ -120,6 +122,7 @@ impl FromStr for Fault {
             "new-parameters" => Self::NewParameters,
             "wrong-password" => Self::WrongPassword,
             "slow-start" => Self::SlowStart(unsigned()?),
+            "bursts" => Self::Bursts(unsigned()?),
             "no-rtcp" => Self::NoRtcp,
             "session-limit" => Self::SessionLimit(unsigned()?),
             id => Self::Odd(quirks::find(id).ok_or_else(|| RuleError::Fault(id.to_owned()))?),
@@ -155,6 +158,7 @@ impl fmt::Display for Fault {
             Self::NewParameters => f.write_str("new-parameters"),
             Self::WrongPassword => f.write_str("wrong-password"),
             Self::SlowStart(millis) => write!(f, "slow-start={millis}"),
+            Self::Bursts(millis) => write!(f, "bursts={millis}"),
             Self::NoRtcp => f.write_str("no-rtcp"),
             Self::SessionLimit(sessions) => write!(f, "session-limit={sessions}"),
             Self::Odd(quirk) => f.write_str(quirk.id),
@@ -208,6 +212,8 @@ pub struct Effects {
     pub wrong_password: bool,
     /// Wait before the first packet.
     pub slow_start: Duration,
+    /// Hold packets back, and send what is due together this often. Zero: never.
+    pub bursts: Duration,
     /// Send no sender reports.
     pub no_rtcp: bool,
     /// How many sessions there may be.
@@ -237,6 +243,7 @@ impl Effects {
             Fault::NewParameters => self.new_parameters = true,
             Fault::WrongPassword => self.wrong_password = true,
             Fault::SlowStart(millis) => self.slow_start = Duration::from_millis(u64::from(millis)),
+            Fault::Bursts(millis) => self.bursts = Duration::from_millis(u64::from(millis)),
             Fault::NoRtcp => self.no_rtcp = true,
             Fault::SessionLimit(sessions) => self.session_limit = Some(sessions),
             Fault::Odd(quirk) => self.quirks.push(quirk),
@@ -259,6 +266,7 @@ impl Effects {
             Fault::NewParameters => self.new_parameters = false,
             Fault::WrongPassword => self.wrong_password = false,
             Fault::SlowStart(_) => self.slow_start = Duration::ZERO,
+            Fault::Bursts(_) => self.bursts = Duration::ZERO,
             Fault::NoRtcp => self.no_rtcp = false,
             Fault::SessionLimit(_) => self.session_limit = None,
             Fault::Odd(quirk) => self.quirks.retain(|known| known.id != quirk.id),
@@ -271,10 +279,15 @@ impl Effects {
         *self = Self { drops: self.drops, offset: self.offset, ..Self::default() };
     }
 
+    /// Every single act of the oddities, in the order in which they began.
+    pub fn acts(&self) -> impl Iterator<Item = &'static Act> + '_ {
+        self.quirks.iter().flat_map(|quirk| quirk.acts.each())
+    }
+
     /// Whether an odd habit is among what is wrong.
     #[must_use]
     pub fn has(&self, habit: Habit) -> bool {
-        self.quirks.iter().any(|quirk| matches!(quirk.acts, Act::Habit(has) if has == habit))
+        self.acts().any(|act| matches!(act, Act::Habit(has) if *has == habit))
     }
 
     /// What the camera adds to the RTP time that is due at `at`, in 1/90 000 s.

@@ -36,7 +36,7 @@ pub use check::{Checker, Condition, Report, Span, StreamReport, Verdict, picture
 pub use clip::{Clip, ClipError, ClipSpec};
 pub use drain::{Drained, drain};
 pub use faults::{Active, Effects, Fault, Rule, RuleError, Who};
-pub use quirks::{Act, Habit, Moment, Quirk, all as quirks};
+pub use quirks::{Act, ELSEWHERE, Habit, Moment, Quirk, all as quirks};
 pub use scene::{Class, Happening, Object, Scene, Weather, What};
 pub use sent::{Fate, Run, SessionLog, StreamLog};
 pub use serve::{Fleet, FleetError, TruthEvent, make_clips};

@@ -25,7 +25,7 @@ enum Command {
     Drain(commands::Drain),
     /// Lets a fault begin or end in a fleet that runs: `fleet tell begin offline 3`.
     Tell(commands::Tell),
-    /// Lists the oddities that `--fault QNN` knows.
+    /// Lists the oddities that `--fault QNN` knows, and what of the catalogue is played otherwise or not at all.
     Quirks,
 }
 
@@ -42,6 +42,8 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Tell(arguments) => arguments.run(),
         Command::Quirks => {
             fleet::quirks().for_each(|quirk| println!("{} {}", quirk.id, quirk.says));
+            println!("\nElsewhere, or not at all:");
+            fleet::ELSEWHERE.iter().for_each(|(id, says)| println!("{id} {says}"));
             Ok(ExitCode::SUCCESS)
         }
     }

@@ -14,6 +14,8 @@ pub(crate) enum Input {
     Request(Request),
     /// An interleaved frame, such as a receiver report: the channel.
     Interleaved(u8),
+    /// The answer to a request of the camera's own: its status.
+    Response(u16),
 }
 
 /// A request. Header names are compared without case.
@@ -44,12 +46,15 @@ impl Request {
         self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
-    /// The path of the URI without scheme, host and query, slashes trimmed: `cam/3/main/trackID=0`.
+    /// The path of the URI without scheme, host and query, slashes trimmed: `cam/3/main/trackID=0`. Clients join a track's name
+    /// to the whole address of the stream, as live555 does: in `cam/3/main?x=1/trackID=0` it stands behind the query.
     #[must_use]
-    pub(crate) fn path(&self) -> &str {
+    pub(crate) fn path(&self) -> String {
         let rest =
             self.uri.split_once("://").map_or(self.uri.as_str(), |(_, rest)| rest.split_once('/').map_or("", |(_, path)| path));
-        rest.split('?').next().unwrap_or_default().trim_matches('/')
+        let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let track = query.split_once('/').map_or("", |(_, track)| track);
+        format!("{}/{track}", path.trim_end_matches('/')).trim_matches('/').to_owned()
     }
 }
 
@@ -73,13 +78,17 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Option<(usize, Input)>, ParseError> 
     };
     let text = std::str::from_utf8(&rest[..head]).map_err(|_| ParseError::Malformed)?;
     let mut lines = text.split("\r\n");
-    let mut first = lines.next().unwrap_or_default().split(' ');
-    let (Some(method), Some(uri), Some("RTSP/1.0"), None) = (first.next(), first.next(), first.next(), first.next()) else {
-        return Err(ParseError::Malformed);
-    };
+    let first: Vec<&str> = lines.next().unwrap_or_default().splitn(3, ' ').collect();
     let headers = lines.map(|line| line.split_once(':').map(|(n, v)| (n.trim().to_owned(), v.trim().to_owned())));
     let headers = headers.collect::<Option<Vec<_>>>().ok_or(ParseError::Malformed)?;
-    let request = Request { method: method.to_owned(), uri: uri.to_owned(), headers };
+    let (request, response) = match first[..] {
+        ["RTSP/1.0", status, ..] => {
+            let status = status.parse().map_err(|_| ParseError::Malformed)?;
+            (Request { method: String::new(), uri: String::new(), headers }, Some(Input::Response(status)))
+        }
+        [method, uri, "RTSP/1.0"] => (Request { method: method.to_owned(), uri: uri.to_owned(), headers }, None),
+        _ => return Err(ParseError::Malformed),
+    };
     let body = match request.header("Content-Length") {
         Some(length) => length.parse().map_err(|_| ParseError::Malformed)?,
         None => 0usize,
@@ -88,7 +97,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Option<(usize, Input)>, ParseError> 
         return Err(ParseError::TooLong);
     }
     let length = head + 4 + body;
-    Ok((rest.len() >= length).then(|| (blank + length, Input::Request(request))))
+    Ok((rest.len() >= length).then(|| (blank + length, response.unwrap_or(Input::Request(request)))))
 }
 
 /// A reply, as data until it is sent: quirks change it.
@@ -122,6 +131,7 @@ impl Reply {
             453 => "Not Enough Bandwidth",
             454 => "Session Not Found",
             455 => "Method Not Valid in This State",
+            457 => "Invalid Range",
             461 => "Unsupported Transport",
             503 => "Service Unavailable",
             _ => "Error",
@@ -179,8 +189,29 @@ mod tests {
         assert_eq!(first, Input::Interleaved(1));
         let (more, second) = parse(&bytes[taken..]).expect("good").expect("whole");
         let Input::Request(request) = second else { panic!("a request") };
-        assert_eq!((request.header("CSeq"), request.path()), (Some("7"), "cam/3/main"));
+        assert_eq!((request.header("CSeq"), request.path().as_str()), (Some("7"), "cam/3/main"));
         assert_eq!(&bytes[taken + more..], b"rest");
+    }
+
+    #[test]
+    fn the_answer_to_a_request_of_the_cameras_own_is_no_request() {
+        let bytes = b"RTSP/1.0 200 OK\r\nCSeq: 1\r\nPublic: OPTIONS\r\n\r\nrest";
+        assert_eq!(parse(bytes), Ok(Some((bytes.len() - 4, Input::Response(200)))));
+        assert_eq!(parse(b"RTSP/1.0 501\r\n\r\n"), Ok(Some((16, Input::Response(501)))));
+        assert_eq!(parse(b"RTSP/1.0 soon\r\n\r\n"), Err(ParseError::Malformed));
+    }
+
+    #[test]
+    fn a_tracks_name_may_stand_behind_the_query() {
+        let path = |uri: &str| {
+            let text = format!("SETUP {uri} RTSP/1.0\r\n\r\n");
+            let Ok(Some((_, Input::Request(request)))) = parse(text.as_bytes()) else { panic!("a request") };
+            request.path()
+        };
+        assert_eq!(path("rtsp://h/cam/1/main?moved/trackID=0"), "cam/1/main/trackID=0");
+        assert_eq!(path("rtsp://h/cam/1/main/?a=1&b=2"), "cam/1/main");
+        assert_eq!(path("rtsp://h/cam/1/main/trackID=0?a=1"), "cam/1/main/trackID=0");
+        assert_eq!(path("rtsp://h"), "");
     }
 
     #[test]

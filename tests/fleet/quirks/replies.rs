@@ -88,6 +88,16 @@ pub(super) const TABLE: &[Quirk] = &[
         }),
     },
     Quirk {
+        id: "Q14",
+        says: "a challenge of an unknown algorithm before the good one (gortsplib#524, mediamtx#3116)",
+        acts: In("*", |reply| {
+            if reply.status == 401 {
+                let odd = "Digest realm=\"camera\", nonce=\"0\", algorithm=SM3";
+                reply.headers.insert(1, ("WWW-Authenticate".into(), odd.into()));
+            }
+        }),
+    },
+    Quirk {
         id: "Q42",
         says: "Session with blanks and odd parameters",
         acts: In("*", |reply| set(reply, "Session", |value| format!("{} ;foo=1", value.replace('=', " = ")))),
@@ -115,6 +125,19 @@ pub(super) const TABLE: &[Quirk] = &[
         acts: In("SETUP", |reply| {
             set(reply, "Transport", |value| {
                 value.split(';').filter(|part| !part.starts_with("interleaved")).collect::<Vec<_>>().join(";")
+            });
+        }),
+    },
+    Quirk {
+        id: "Q46b",
+        says: "RTP/AVP for TCP, and one channel number (Escam Q6)",
+        acts: In("SETUP", |reply| {
+            set(reply, "Transport", |value| {
+                let single = |part: &str| match part.strip_prefix("interleaved=") {
+                    Some(pair) => format!("interleaved={}", pair.split('-').next().unwrap_or_default()),
+                    None => part.replace("RTP/AVP/TCP", "RTP/AVP"),
+                };
+                value.split(';').map(single).collect::<Vec<_>>().join(";")
             });
         }),
     },

@@ -1,6 +1,10 @@
 //! Oddities of session descriptions.
 
-use super::{Act::Sdp, Quirk};
+use super::{
+    Act::{Sdp, SdpAt},
+    Quirk,
+};
+use base64::{Engine, engine::general_purpose::STANDARD};
 
 /// The lines without those that begin so.
 fn without(text: &str, start: &str) -> String {
@@ -19,11 +23,31 @@ fn without_parameter(text: &str, name: &str) -> String {
     text.split_inclusive("\r\n").map(cut).collect()
 }
 
+/// Without parameter sets of either codec.
+pub(super) fn without_sets(text: String) -> String {
+    without_parameter(&text, "sprop")
+}
+
+/// Two more bytes behind the SPS of H.264.
+fn with_longer_sps(text: &str) -> String {
+    const NAME: &str = "sprop-parameter-sets=";
+    let Some((head, rest)) = text.split_once(NAME) else { return text.to_owned() };
+    let (sps, tail) = rest.split_at(rest.find(',').unwrap_or(0));
+    let mut bytes = STANDARD.decode(sps).unwrap_or_default();
+    bytes.extend([0, 0]);
+    format!("{head}{NAME}{}{tail}", STANDARD.encode(bytes))
+}
+
 pub(super) const TABLE: &[Quirk] = &[
     Quirk {
         id: "Q07",
         says: "a=control begins with a slash (mediamtx#3517, go2rtc#1236)",
         acts: Sdp(|text| text.replace("a=control:trackID", "a=control:/trackID")),
+    },
+    Quirk {
+        id: "Q08",
+        says: "a=control carries the whole address (mediamtx#683, retina#9)",
+        acts: SdpAt(|text, base| text.replace("a=control:trackID", &format!("a=control:{base}/trackID"))),
     },
     Quirk {
         id: "Q24",
@@ -56,10 +80,14 @@ pub(super) const TABLE: &[Quirk] = &[
         acts: Sdp(|text| text.replacen("a=fmtp:96 ", "a=fmtp:96\r\na=fmtp:96 ", 1)),
     },
     Quirk {
-        id: "Q33",
-        says: "no parameter sets in the description (retina#42, mediamtx#411)",
-        acts: Sdp(|text| without_parameter(&text, "sprop")),
+        id: "Q32",
+        says: "the parameters of video stand at the end, behind another track (WebRTC#419)",
+        acts: Sdp(|text| {
+            let moved = text.lines().find(|line| line.starts_with("a=fmtp:96 ")).unwrap_or("a=x").to_owned();
+            without(&text, "a=fmtp:96 ") + &moved + "\r\n"
+        }),
     },
+    Quirk { id: "Q33", says: "no parameter sets in the description (retina#42, mediamtx#411)", acts: Sdp(without_sets) },
     Quirk {
         id: "Q33b",
         says: "the parameter sets are no base64 (mediamtx#707)",
@@ -68,6 +96,11 @@ pub(super) const TABLE: &[Quirk] = &[
                 .replace("sprop-sps=", "sprop-sps=%%%")
                 .replace("sprop-vps=", "sprop-vps=%%%")
         }),
+    },
+    Quirk {
+        id: "Q37",
+        says: "SPS with trailing bytes in the description (retina#102)",
+        acts: Sdp(|text| with_longer_sps(&text)),
     },
     Quirk { id: "Q36", says: "H.265 without VPS (go2rtc#1588)", acts: Sdp(|text| without_parameter(&text, "sprop-vps")) },
     Quirk { id: "Q38", says: "an absurd clock rate (mediamtx#832)", acts: Sdp(|text| text.replacen("/90000\r\n", "/0\r\n", 1)) },
@@ -80,6 +113,16 @@ pub(super) const TABLE: &[Quirk] = &[
         id: "Q40",
         says: "packetization-mode is absent, yet fragments are sent (gortsplib#1092)",
         acts: Sdp(|text| without_parameter(&text, "packetization-mode")),
+    },
+    Quirk {
+        id: "Q112",
+        says: "sound as MP4A-LATM (gortsplib#299)",
+        acts: Sdp(|text| text.replace("mpeg4-generic/", "MP4A-LATM/").replace("PCMA/", "MP4A-LATM/")),
+    },
+    Quirk {
+        id: "Q115",
+        says: "sound in G.723.1 (Dahua)",
+        acts: Sdp(|text| text.replace("mpeg4-generic/", "G723/").replace("PCMA/", "G723/")),
     },
     Quirk { id: "Q109", says: "AAC without config", acts: Sdp(|text| without_parameter(&text, "config")) },
     Quirk {

@@ -1,9 +1,9 @@
 //! One simulated camera: what it films, since when, and what is wrong with it.
 
-use crate::{audio::AudioClip, faults::Effects, metadata::Truth, packets::Packets, sent::Ledger};
+use crate::{audio::AudioClip, auth::Challenge, faults::Effects, metadata::Truth, packets::Packets, sent::Ledger};
 use index::model::{CameraId, StreamId, StreamKind};
 use std::sync::{
-    Arc, Mutex, PoisonError,
+    Arc, Mutex, OnceLock, PoisonError,
     atomic::{AtomicU32, Ordering::Relaxed},
 };
 
@@ -20,6 +20,10 @@ pub(crate) struct CameraState {
     /// Which picture of the clip is picture 0.
     pub(crate) shift: u64,
     pub(crate) sessions: AtomicU32,
+    /// Wrong passwords since the start.
+    pub(crate) wrong: AtomicU32,
+    /// The challenge that outlives a connection, for cameras that close it.
+    pub(crate) challenge: OnceLock<Challenge>,
     effects: Mutex<Arc<Effects>>,
 }
 
@@ -35,8 +39,9 @@ pub(crate) struct Stream {
 
 impl CameraState {
     pub(crate) fn new(id: CameraId, main: Stream, sub: Stream, phase: u64, shift: u64) -> Self {
-        let (sessions, effects) = (AtomicU32::new(0), Mutex::new(Arc::default()));
-        Self { id, main, sub, audio: None, truth: None, phase, shift, sessions, effects }
+        let (sessions, wrong, challenge) = (AtomicU32::new(0), AtomicU32::new(0), OnceLock::new());
+        let effects = Mutex::new(Arc::default());
+        Self { id, main, sub, audio: None, truth: None, phase, shift, sessions, wrong, challenge, effects }
     }
 
     pub(crate) fn stream(&self, kind: StreamKind) -> &Stream {

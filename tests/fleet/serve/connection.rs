@@ -12,11 +12,10 @@ use crate::{
     dice::Dice,
     faults::Effects,
     quirks::{Act, Habit},
-    rtsp::{self, Input, Reply, Request},
-    sdp::{self, TrackName},
+    rtsp::{self, Input},
     sent::Fate,
 };
-use index::model::{StreamKind, UtcMicros};
+use index::model::UtcMicros;
 use std::{
     cell::RefCell,
     io,
@@ -32,16 +31,18 @@ pub(super) type Link = Rc<RefCell<Connection>>;
 
 /// One client.
 pub(super) struct Connection {
-    shard: Rc<Shard>,
-    me: Weak<RefCell<Connection>>,
+    pub(super) shard: Rc<Shard>,
+    pub(super) me: Weak<RefCell<Connection>>,
     stream: Rc<TcpStream>,
-    peer: SocketAddr,
+    pub(super) peer: SocketAddr,
     output: Output,
-    challenge: Challenge,
-    dice: Dice,
-    session: Option<Session>,
+    pub(super) challenge: Challenge,
+    pub(super) dice: Dice,
+    pub(super) session: Option<Session>,
     /// The camera that it last asked for, and how often that camera had reset its connections by then.
-    camera: Option<(Arc<CameraState>, u64)>,
+    pub(super) camera: Option<(Arc<CameraState>, u64)>,
+    /// Whether it asked OPTIONS.
+    pub(super) asked: bool,
     heard: Instant,
     closing: Rc<Notify>,
 }
@@ -67,6 +68,7 @@ pub(super) async fn converse(stream: TcpStream, shard: Rc<Shard>) {
             dice,
             session: None,
             camera: None,
+            asked: false,
             heard: Instant::now(),
             closing: closing.clone(),
         })
@@ -106,11 +108,11 @@ async fn read(stream: &TcpStream, link: &Link) -> io::Result<()> {
 }
 
 impl Connection {
-    fn shared(&self) -> &Arc<Shared> {
+    pub(super) fn shared(&self) -> &Arc<Shared> {
         &self.shard.shared
     }
 
-    fn effects(&self) -> Arc<Effects> {
+    pub(super) fn effects(&self) -> Arc<Effects> {
         self.camera.as_ref().map_or_else(Arc::default, |(camera, _)| camera.effects())
     }
 
@@ -120,9 +122,12 @@ impl Connection {
     }
 
     fn handle(&mut self, input: &Input) -> io::Result<()> {
-        self.heard();
+        if matches!(input, Input::Interleaved(_)) || !self.effects().has(Habit::WantsReports) {
+            self.heard();
+        }
         let Input::Request(request) = input else { return Ok(()) };
-        let mut parts = request.path().split('/').filter(|part| !part.is_empty());
+        let path = request.path();
+        let mut parts = path.split('/').filter(|part| !part.is_empty());
         if let (Some("cam"), Some(Ok(number))) = (parts.next(), parts.next().map(str::parse::<u32>)) {
             let camera = self.shared().camera(number).cloned();
             let known = self.camera.as_ref().is_some_and(|(camera, _)| u32::from(camera.id) == number);
@@ -136,7 +141,7 @@ impl Connection {
             return Ok(());
         }
         let playing = self.session.as_ref().is_some_and(|session| session.next.is_some());
-        if playing && effects.quirks.iter().any(|quirk| matches!(quirk.acts, Act::Ignores(method) if method == request.method)) {
+        if playing && effects.acts().any(|act| matches!(act, Act::Ignores(method) if *method == request.method)) {
             return Ok(());
         }
         if effects.has(Habit::HatesKeepalive) && request.method == "GET_PARAMETER" {
@@ -147,11 +152,13 @@ impl Connection {
         if let Some(sequence) = request.header("CSeq") {
             reply.headers.insert(0, ("CSeq".to_owned(), sequence.to_owned()));
         }
-        for quirk in &effects.quirks {
-            if let Act::Reply(method, change) = quirk.acts
-                && (method == "*" || method == request.method)
-            {
-                change(&mut reply);
+        for act in effects.acts() {
+            match act {
+                Act::Reply(method, change) if *method == "*" || *method == request.method => change(&mut reply),
+                Act::Before(method, bytes) if *method == request.method => {
+                    self.output.send(bytes, None, &self.shard.shared.counters)?;
+                }
+                _ => {}
             }
         }
         let started = request.method == "PLAY" && reply.status == 200;
@@ -170,151 +177,6 @@ impl Connection {
         Ok(())
     }
 
-    fn answer(&mut self, request: &Request, effects: &Effects) -> Reply {
-        let auth = self.shared().spec.auth.clone();
-        let open = request.method == "OPTIONS";
-        let shy = effects.has(Habit::WantsUserAgent) && request.header("User-Agent").is_none();
-        let admitted = self.challenge.admits(&auth, request);
-        if effects.has(Habit::FreshNonces) && admitted {
-            self.challenge = Challenge::new(self.dice.next());
-        }
-        if !open && (effects.wrong_password || shy || !admitted) {
-            return self.challenge.ask(&auth, Reply::new(401));
-        }
-        if effects.has(Habit::Redirects) && request.method == "DESCRIBE" && !request.uri.contains('?') {
-            return Reply::new(302).with("Location", format!("{}?moved", request.uri));
-        }
-        match request.method.as_str() {
-            "OPTIONS" => Reply::new(200).with("Public", "OPTIONS, DESCRIBE, SETUP, PLAY, GET_PARAMETER, TEARDOWN"),
-            "DESCRIBE" => self.describe(request),
-            "SETUP" => self.set_up(request, effects),
-            "PLAY" => self.play(request),
-            "GET_PARAMETER" | "SET_PARAMETER" => self.with_session(request, Reply::new(200)),
-            "TEARDOWN" => {
-                let reply = self.with_session(request, Reply::new(200));
-                if reply.status == 200 {
-                    self.session = None;
-                }
-                reply
-            }
-            _ => Reply::new(405),
-        }
-    }
-
-    /// What `/cam/I/{main,sub}[/trackID=N]` names.
-    fn target(&self, request: &Request) -> Option<(Arc<CameraState>, StreamKind, Option<TrackName>)> {
-        let mut parts = request.path().split('/').filter(|part| !part.is_empty()).skip(2);
-        let kind = parts.next()?.parse().ok()?;
-        let track = match parts.next() {
-            Some(part) => Some(TrackName::of(part)?),
-            None => None,
-        };
-        Some((self.camera.as_ref()?.0.clone(), kind, track))
-    }
-
-    fn describe(&self, request: &Request) -> Reply {
-        let Some((camera, kind, None)) = self.target(request) else { return Reply::new(404) };
-        let main = kind == StreamKind::Main;
-        let audio = camera.audio.as_deref().filter(|_| main);
-        let number = u64::from(u32::from(camera.id));
-        let mut body = sdp::describe(number, &camera.stream(kind).packets, audio, main && camera.truth.is_some());
-        for quirk in &camera.effects().quirks {
-            if let Act::Sdp(change) = quirk.acts {
-                body = change(body);
-            }
-        }
-        let base = format!("{}/", request.uri.trim_end_matches('/'));
-        let mut reply = Reply::new(200).with("Content-Base", base).with("Content-Type", "application/sdp");
-        reply.body = body;
-        reply
-    }
-
-    fn set_up(&mut self, request: &Request, effects: &Effects) -> Reply {
-        let Some((camera, kind, Some(name))) = self.target(request) else { return Reply::new(404) };
-        let offered = match name {
-            TrackName::Video => true,
-            TrackName::Audio => kind == StreamKind::Main && camera.audio.is_some(),
-            TrackName::Metadata => kind == StreamKind::Main && camera.truth.is_some(),
-        };
-        if !offered {
-            return Reply::new(404);
-        }
-        let Some(transport) = request.header("Transport").and_then(|text| self.transport(text, name)) else {
-            return Reply::new(461);
-        };
-        if self.session.as_ref().is_some_and(|session| session.camera.id != camera.id || session.kind != kind) {
-            return Reply::new(455);
-        }
-        if self.session.is_none() {
-            if !camera.take_slot(effects.session_limit) {
-                return Reply::new(453);
-            }
-            self.session = Some(Session::new(self.shared(), &camera, kind));
-        }
-        let (path, mut text) = transport;
-        if let Path::Udp { rtcp, .. } = path {
-            self.shard.udp_peers.borrow_mut().insert(rtcp, self.me.clone());
-        }
-        if let Some(session) = &mut self.session {
-            let track = session.set_up(name, path);
-            text.push_str(&format!(";ssrc={:08X}", track.ssrc));
-        }
-        self.with_session(request, Reply::new(200).with("Transport", text))
-    }
-
-    /// The first transport of the client's list that this server speaks, and how the reply says so.
-    fn transport(&self, offers: &str, name: TrackName) -> Option<(Path, String)> {
-        offers.split(',').find_map(|offer| {
-            let parameter = |name: &str| offer.split(';').find_map(|part| part.trim().strip_prefix(name)?.strip_prefix('='));
-            let pair = |text: &str| {
-                let (first, second) = text.split_once('-').unwrap_or((text, ""));
-                let first: u16 = first.parse().ok()?;
-                Some((first, second.parse().unwrap_or(first.wrapping_add(1))))
-            };
-            let profile = offer.split(';').next()?.trim();
-            if profile.eq_ignore_ascii_case("RTP/AVP/TCP") {
-                let channel = match parameter("interleaved").and_then(pair) {
-                    Some((first, _)) => u8::try_from(first).ok().filter(|channel| *channel < 255)?,
-                    None => name as u8 * 2,
-                };
-                let text = format!("RTP/AVP/TCP;unicast;interleaved={channel}-{}", channel + 1);
-                return Some((Path::Interleaved { channel }, text));
-            }
-            let udp = profile.eq_ignore_ascii_case("RTP/AVP") || profile.eq_ignore_ascii_case("RTP/AVP/UDP");
-            let (rtp, rtcp) = parameter("client_port").and_then(pair).filter(|_| udp && !offer.contains("multicast"))?;
-            let server = self.shard.udp.rtp.local_addr().ok()?.port();
-            let text = format!("RTP/AVP;unicast;client_port={rtp}-{rtcp};server_port={server}-{}", server + 1);
-            let to = |port| SocketAddr::new(self.peer.ip(), port);
-            Some((Path::Udp { rtp: to(rtp), rtcp: to(rtcp) }, text))
-        })
-    }
-
-    fn play(&mut self, request: &Request) -> Reply {
-        let reply = self.with_session(request, Reply::new(200).with("Range", "npt=now-"));
-        let Some(session) = self.session.as_mut().filter(|_| reply.status == 200) else { return reply };
-        session.play();
-        let base = request.uri.trim_end_matches('/');
-        let info = session.tracks.iter().map(|track| {
-            let (timestamp, sequence) = session.rtp_info(track);
-            format!("url={base}/{};seq={sequence};rtptime={timestamp}", track.name.control())
-        });
-        reply.with("RTP-Info", info.collect::<Vec<_>>().join(","))
-    }
-
-    /// The reply with the session's name, or 454 if the request names none or another one.
-    fn with_session(&self, request: &Request, reply: Reply) -> Reply {
-        let Some(session) = &self.session else { return Reply::new(454) };
-        let named = request.header("Session").map(|text| text.split(';').next().unwrap_or_default().trim());
-        if named.is_some_and(|named| !named.starts_with(&session.id())) || (named.is_none() && request.method != "SETUP") {
-            return Reply::new(454);
-        }
-        let id = match request.method.as_str() {
-            "SETUP" if self.effects().has(Habit::SessionPerTrack) => format!("{}{}", session.id(), session.tracks.len()),
-            _ => session.id(),
-        };
-        reply.with("Session", format!("{id};timeout={}", self.shared().spec.session_timeout.as_secs()))
-    }
-
     /// Sends the picture that is due. When the next one is; `None` if the session is over.
     pub(super) fn tick(&mut self, number: u64, now: u64, scratch: &mut Vec<u8>) -> Option<u64> {
         if self.session.as_ref()?.number != number {
@@ -322,7 +184,8 @@ impl Connection {
         }
         let effects = self.effects();
         let reset = self.camera.as_ref().is_some_and(|(_, drops)| *drops != effects.drops);
-        let patience = self.shared().spec.session_timeout / if effects.has(Habit::ShortTimeout) { 6 } else { 1 };
+        let patience = self.shared().spec.session_timeout
+            / if effects.has(Habit::ShortTimeout) || effects.has(Habit::WantsReports) { 6 } else { 1 };
         let stale = self.heard.elapsed() > patience;
         if reset || (stale && !effects.half_open) || self.send_unit(&effects, now, scratch).is_err() {
             self.reset();
@@ -352,8 +215,8 @@ impl Connection {
                 let garbage: Vec<u8> = (0..7).map(|_| (self.dice.next() as u8).clamp(1, 35)).collect();
                 self.output.send(&garbage, None, counters)?;
             }
-            for quirk in &effects.quirks {
-                if let Act::Interjects(text) = quirk.acts
+            for act in effects.acts() {
+                if let Act::Interjects(text) = act
                     && counter.is_multiple_of(25)
                 {
                     self.output.send(text.as_bytes(), None, counters)?;
@@ -363,7 +226,7 @@ impl Connection {
             if interleaved {
                 self.output.send(scratch, Some(counter), counters)?;
             } else {
-                send_udp(&self.shard, session, scratch);
+                send_udp(&self.shard, session, scratch, effects.has(Habit::OtherPorts));
                 session.note(counter, Fate::Sent);
             }
             let due = session.due().unwrap_or(now);
@@ -396,14 +259,15 @@ fn refuses(session: &mut Session, counter: u64, waiting: usize, buffer: usize) -
 }
 
 /// Sends each interleaved frame as a datagram to the port that its channel stands for.
-fn send_udp(shard: &Shard, session: &Session, frames: &[u8]) {
+fn send_udp(shard: &Shard, session: &Session, frames: &[u8], crossed: bool) {
     let mut rest = frames;
     while let Some((&[_, channel, high, low], tail)) = rest.split_first_chunk::<4>() {
         let Some((packet, tail)) = tail.split_at_checked(usize::from(u16::from_be_bytes([high, low]))) else { return };
         rest = tail;
         let track = session.tracks.iter().find(|track| track.name as u8 == channel / 2);
         let Some(Path::Udp { rtp, rtcp }) = track.map(|track| track.path) else { continue };
-        let (socket, to) = if channel % 2 == 0 { (&shard.udp.rtp, rtp) } else { (&shard.udp.rtcp, rtcp) };
+        let to = if channel % 2 == 0 { rtp } else { rtcp };
+        let socket = if (channel % 2 == 0) == crossed { &shard.udp.rtcp } else { &shard.udp.rtp };
         // A datagram that the kernel refuses is lost, as on any network.
         if let Ok(sent) = socket.try_send_to(packet, to) {
             shard.shared.counters.bytes.fetch_add(sent as u64, std::sync::atomic::Ordering::Relaxed);

@@ -1,5 +1,6 @@
 //! A running fleet: an RTSP server of many cameras in this process, scripted and asked through [`Fleet`].
 
+mod answers;
 mod camera;
 mod connection;
 mod output;

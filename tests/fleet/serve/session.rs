@@ -39,6 +39,8 @@ pub(super) struct Track {
     pub(super) path: Path,
     pub(super) ssrc: u32,
     pub(super) sequence: u16,
+    /// The first number of the access unit that is being sent.
+    first: u16,
     pub(super) base: u32,
     /// The channel in the scratch buffer: on UDP it only tells tracks apart.
     channel: u8,
@@ -92,7 +94,18 @@ impl Session {
             Path::Udp { .. } => name as u8 * 2,
         };
         let (ssrc, sequence, base) = (self.dice.next() as u32, self.dice.next() as u16, self.dice.next() as u32);
-        self.tracks.push(Track { name, path, ssrc, sequence, base, channel, packets: 0, octets: 0, reported: None });
+        self.tracks.push(Track {
+            name,
+            path,
+            ssrc,
+            sequence,
+            first: sequence,
+            base,
+            channel,
+            packets: 0,
+            octets: 0,
+            reported: None,
+        });
         &self.tracks[self.tracks.len() - 1]
     }
 
@@ -113,7 +126,9 @@ impl Session {
 
     /// When the next picture is due, in microseconds of the fleet's time.
     pub(super) fn due(&self) -> Option<u64> {
-        Some(self.camera.taken_at(self.kind, self.next?))
+        let taken = self.camera.taken_at(self.kind, self.next?);
+        let bursts = self.camera.effects().bursts.as_micros() as u64;
+        Some(if bursts == 0 { taken } else { taken.next_multiple_of(bursts) })
     }
 
     /// The RTP timestamp and sequence number that a track's next packet will carry.
@@ -160,6 +175,7 @@ impl Session {
         let at = self.camera.taken_at(self.kind, counter);
         let mut tracks = std::mem::take(&mut self.tracks);
         for track in &mut tracks {
+            track.first = track.sequence;
             match track.name {
                 TrackName::Video => self.video(track, counter, at, effects, out),
                 TrackName::Audio => self.audio(track, counter, at, effects, out),
@@ -167,14 +183,19 @@ impl Session {
             }
             self.report(track, counter, at, effects, out);
         }
-        self.tracks = tracks;
         let gop = (counter + self.camera.shift) / u64::from(self.stream().packets.spec.gop);
         let moment = Moment { counter, gop, key: self.is_key(counter) };
-        for quirk in &effects.quirks {
-            if let Act::Unit(change) = quirk.acts {
-                change(out, moment);
+        for act in effects.acts() {
+            match act {
+                Act::Reshape(change) => {
+                    change(out, moment);
+                    tracks.iter_mut().for_each(|track| track.number_anew(out));
+                }
+                Act::Unit(change) => change(out, moment),
+                _ => {}
             }
         }
+        self.tracks = tracks;
     }
 
     fn video(&mut self, track: &mut Track, counter: u64, at: u64, effects: &Effects, out: &mut Vec<u8>) {
@@ -231,6 +252,20 @@ impl Session {
 }
 
 impl Track {
+    /// Numbers the track's packets in `frames` one after the other: there may be more or fewer than there were.
+    fn number_anew(&mut self, frames: &mut [u8]) {
+        self.sequence = self.first;
+        let mut rest = frames;
+        while let Some((&mut [_, channel, high, low], tail)) = rest.split_first_chunk_mut::<4>() {
+            let Some((packet, tail)) = tail.split_at_mut_checked(usize::from(u16::from_be_bytes([high, low]))) else { return };
+            if let Some(number) = packet.get_mut(2..4).filter(|_| channel == self.channel) {
+                number.copy_from_slice(&self.sequence.to_be_bytes());
+                self.sequence = self.sequence.wrapping_add(1);
+            }
+            rest = tail;
+        }
+    }
+
     fn count(&mut self, packets: &[u32], bytes: usize) {
         self.sequence = self.sequence.wrapping_add(packets.len() as u16);
         self.packets = self.packets.wrapping_add(packets.len() as u32);
