@@ -6,10 +6,10 @@
 
 use crate::{
     doors::Door,
-    headers::check_sender,
+    headers::{OUR_PAGE, check_sender},
     node::Shared,
     refusal::{Refusal, words},
-    sign_in::logins::Login,
+    sign_in::logins::{Doing, Login},
     visit::Visit,
 };
 use axum::{
@@ -18,7 +18,7 @@ use axum::{
 };
 use index::{
     access::{AccessRequest, Action, AdmitError, Denied, Extent, Grant, Permit, Person, Purpose},
-    cameras::Entry,
+    cameras::{Entry, Removed},
     model::{Camera, CameraId, StreamId, StreamKind, Window},
 };
 use std::{
@@ -50,7 +50,9 @@ impl Authority {
         if door == Door::Anyone || (door == Door::Scraper && shows_token(node, request.headers())) {
             return Ok(nobody);
         }
-        let login = cookie(request.headers()).and_then(|cookie| node.logins.find(cookie)).ok_or_else(Refusal::signed_out)?;
+        let doing = doing(request.headers());
+        let login = cookie(request.headers()).and_then(|cookie| node.logins.find(cookie, doing));
+        let login = login.ok_or_else(Refusal::signed_out)?;
         // Rights are looked up anew for each request: they may have been taken away since.
         let Some(person) = node.person(&login.person) else {
             node.logins.end(&login.id);
@@ -105,12 +107,23 @@ impl Authority {
         Ok(cameras)
     }
 
-    /// One camera, if it exists for this person.
+    /// The cameras that are no longer recorded and whose footage this person may know of, by number.
+    ///
+    /// # Errors
+    /// As [`Authority::person`].
+    pub fn removed_cameras(&self) -> Result<Vec<Removed>, Refusal> {
+        let person = self.person()?;
+        let mut removed = self.node.catalogue.removed();
+        removed.retain(|gone| person.may(Action::ListCameras, Some(&gone.camera)).is_ok());
+        Ok(removed)
+    }
+
+    /// One camera, if it exists for this person; also one that is no longer recorded.
     ///
     /// # Errors
     /// 404 for a camera that does not, or stands outside their scope.
     pub fn camera(&self, id: CameraId) -> Result<Camera, Refusal> {
-        let camera = self.node.camera(id).filter(|camera| self.person().is_ok_and(|person| person.reaches(camera)));
+        let camera = self.node.camera_ever(id).filter(|camera| self.person().is_ok_and(|person| person.reaches(camera)));
         camera.ok_or_else(|| Refusal::not_found("该摄像机", "camera"))
     }
 
@@ -133,7 +146,7 @@ impl Authority {
     /// # Errors
     /// 403 with the reason, 404.
     pub fn grant_media(&self, action: Action, extent: &Extent) -> Result<Grant, Refusal> {
-        let known = |id| self.node.camera(id).ok_or_else(|| Refusal::not_found("该摄像机", "camera"));
+        let known = |id| self.node.camera_ever(id).ok_or_else(|| Refusal::not_found("该摄像机", "camera"));
         let cameras = extent.cameras().into_iter().map(known).collect::<Result<Vec<_>, _>>()?;
         self.grant(action, &cameras.iter().collect::<Vec<_>>(), Some(extent))
     }
@@ -203,7 +216,7 @@ impl Authority {
     /// # Errors
     /// 404 if not.
     pub fn stream(&self, camera: CameraId, kind: StreamKind) -> Result<StreamId, Refusal> {
-        let camera_of = self.node.camera(camera).ok_or_else(|| Refusal::not_found("该摄像机", "camera"))?;
+        let camera_of = self.node.camera_ever(camera).ok_or_else(|| Refusal::not_found("该摄像机", "camera"))?;
         if camera_of.address(kind).is_none() {
             // The same words as for a camera that does not exist: which streams one outside the scope has is nobody's business.
             return Err(Refusal::not_found("该摄像机", "camera"));
@@ -223,6 +236,12 @@ impl<S: Send + Sync> FromRequestParts<S> for Authority {
 fn cookie(headers: &HeaderMap) -> Option<&str> {
     let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
     cookies.flat_map(|line| line.split(';')).find_map(|pair| pair.trim().strip_prefix(COOKIE)?.strip_prefix('='))
+}
+
+/// Whether a request is a person's doing. The page says so while somebody uses its machine, and scripts may; what polls or plays on
+/// by itself does not keep a login from going idle.
+fn doing(headers: &HeaderMap) -> Doing {
+    if headers.get(OUR_PAGE).is_some_and(|value| value == "1") { Doing::Person } else { Doing::Machine }
 }
 
 fn shows_token(node: &Shared, headers: &HeaderMap) -> bool {

@@ -66,6 +66,8 @@ pub struct Node {
     pub hosts: Hosts,
     /// Turns at reading footage.
     pub reads: Reads,
+    /// How often the cameras changed; live sockets wait for it.
+    pub cameras_changed: tokio::sync::watch::Sender<u64>,
 }
 
 /// Turns at reading: a bounded number at once, a bounded number waiting (I11), so that reads never starve recording (I10).
@@ -116,9 +118,17 @@ impl Node {
         self.catalogue.get(id).map(|entry| entry.camera)
     }
 
+    /// One camera, also one that is no longer recorded: what it left is looked at under the rights that hold where it stood.
+    #[must_use]
+    pub fn camera_ever(&self, id: CameraId) -> Option<Camera> {
+        self.camera(id).or_else(|| self.catalogue.get_removed(id).map(|gone| gone.camera))
+    }
+
     /// Hands ingest the cameras that the catalogue now holds. Cameras that did not change lose nothing.
+    /// Whoever watches live is asked for their rights again: a camera may have moved out of their scope.
     pub fn apply_cameras(&self) {
         self.ingest.apply(&self.catalogue.wanted());
+        self.cameras_changed.send_modify(|count| *count += 1);
     }
 
     /// Writes a fact into the journal and waits until it is durable.

@@ -116,6 +116,7 @@ impl Room {
             passwords: Passwords::new(HASHES_AT_ONCE),
             figures: Figures::default(),
             reads: Reads::default(),
+            cameras_changed: tokio::sync::watch::Sender::default(),
             throttle: std::sync::Mutex::default(),
             accounts: Arc::new(accounts),
             config,

@@ -240,7 +240,7 @@ fn make(node: &Shared, job: &Job, order: &Order) -> Result<Manifest, Refusal> {
     fs::create_dir(&dir).map_err(failed)?;
     let mut files = Vec::new();
     for (stream, footage) in &footage {
-        let camera = node.camera(stream.camera).map(|camera| camera.name).unwrap_or_default();
+        let camera = node.camera_ever(stream.camera).map(|camera| camera.name).unwrap_or_default();
         for mut file in movie::write(&dir, *stream, footage, &|bytes| node.exports.copied(job, bytes))? {
             file.name.clone_from(&camera);
             file.gaps = gaps(node, *stream, order.window);

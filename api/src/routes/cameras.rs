@@ -9,7 +9,8 @@ use crate::{
 use axum::{Json, body::Bytes, extract::Path, http::StatusCode};
 use index::{
     access::Action,
-    cameras::{CamerasError, Entry, Managed, Password},
+    cameras::{CamerasError, Entry, Managed, Password, Removed, initials},
+    footage::StreamSummary,
     model::{
         AudioBasis, Camera, CameraAddress, CameraId, Credentials, Driver, Priority, RetentionClass, Secret, StreamId, StreamKind,
         Transport, UtcMicros, VideoCodec,
@@ -24,6 +25,8 @@ use utoipa::ToSchema;
 #[derive(Serialize, ToSchema)]
 pub(super) struct CameraList {
     cameras: Vec<CameraBody>,
+    /// Those that are no longer recorded, and of which footage is left: it plays as any other.
+    removed: Vec<RemovedBody>,
     /// When this was true.
     as_of_us: i64,
 }
@@ -60,6 +63,29 @@ pub(super) struct CameraBody {
     /// `api` or `config`: where it can be changed.
     managed: &'static str,
     streams: Vec<StreamBody>,
+}
+
+/// A camera that is no longer recorded.
+#[derive(Serialize, ToSchema)]
+pub(super) struct RemovedBody {
+    #[schema(value_type = u32)]
+    id: CameraId,
+    /// As it was last, like its place.
+    name: String,
+    place: Vec<String>,
+    initials: String,
+    /// Since when it is not recorded.
+    removed_us: i64,
+    streams: Vec<LeftBody>,
+}
+
+/// What is left of a stream.
+#[derive(Serialize, ToSchema)]
+pub(super) struct LeftBody {
+    /// `main` or `sub`.
+    kind: &'static str,
+    recorded_from_us: i64,
+    recorded_to_us: i64,
 }
 
 /// One stream of a camera.
@@ -169,8 +195,30 @@ pub(super) async fn list(authority: Authority) -> Result<Json<CameraList>, Refus
     let shows_address = authority.person()?.may(Action::ChangeCameras, None).is_ok();
     let statuses = statuses(node);
     let now = UtcMicros::now();
-    let cameras = authority.cameras()?.into_iter().map(|entry| body(node, entry, &statuses, shows_address, now));
-    Ok(Json(CameraList { cameras: cameras.collect(), as_of_us: now.as_micros() }))
+    let cameras = authority.cameras()?.into_iter().map(|entry| body(node, entry, &statuses, shows_address, now)).collect();
+    Ok(Json(CameraList { cameras, removed: removed(&authority)?, as_of_us: now.as_micros() }))
+}
+
+fn removed(authority: &Authority) -> Result<Vec<RemovedBody>, Refusal> {
+    let gone = authority.removed_cameras()?;
+    if gone.is_empty() {
+        return Ok(Vec::new());
+    }
+    let held = authority.node().store.streams();
+    let bodies = gone.into_iter().map(|Removed { camera, at }| RemovedBody {
+        id: camera.id,
+        initials: initials(&camera.name),
+        name: camera.name,
+        place: camera.place,
+        removed_us: at.as_micros(),
+        streams: held.iter().filter(|held| held.stream.camera == camera.id).map(left).collect(),
+    });
+    Ok(bodies.filter(|body| !body.streams.is_empty()).collect())
+}
+
+fn left(held: &StreamSummary) -> LeftBody {
+    let StreamSummary { stream, first, last, .. } = held;
+    LeftBody { kind: stream.kind.word(), recorded_from_us: first.as_micros(), recorded_to_us: last.as_micros() }
 }
 
 pub(super) fn statuses(node: &Shared) -> HashMap<StreamId, StreamStatus> {
@@ -277,7 +325,7 @@ pub(super) async fn change(authority: Authority, Path(id): Path<String>, bytes: 
     if camera.id != id {
         return Err(Refusal::bad_request("the body is about another camera").on("id"));
     }
-    authority.grant(Action::ChangeCameras, &[&authority.camera(id)?], None).map(drop)?;
+    changeable(&authority, id)?;
     put(&authority, camera, password).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -287,7 +335,7 @@ pub(super) async fn change(authority: Authority, Path(id): Path<String>, bytes: 
     responses((status = 204), (status = 404, body = Refusal)))]
 pub(super) async fn remove(authority: Authority, Path(id): Path<String>) -> Result<StatusCode, Refusal> {
     let id = camera_id(&id)?;
-    authority.grant(Action::ChangeCameras, &[&authority.camera(id)?], None).map(drop)?;
+    changeable(&authority, id)?;
     let by = actor(authority.person()?, authority.from());
     authority
         .node()
@@ -295,6 +343,15 @@ pub(super) async fn remove(authority: Authority, Path(id): Path<String>) -> Resu
         .await?
         .map_err(|error| refused(&error))?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Whether this person may change this camera. One that is no longer recorded is added again, not changed.
+fn changeable(authority: &Authority, id: CameraId) -> Result<(), Refusal> {
+    let camera = authority.camera(id)?;
+    if authority.node().camera(id).is_none() {
+        return Err(Refusal::not_found("该摄像机", "camera"));
+    }
+    authority.grant(Action::ChangeCameras, &[&camera], None).map(drop)
 }
 
 async fn put(authority: &Authority, camera: Camera, password: Password) -> Result<(), Refusal> {

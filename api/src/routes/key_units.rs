@@ -76,7 +76,7 @@ pub(super) async fn key_units(authority: Authority, body: axum::body::Bytes) -> 
     }
     let mut lists = Vec::new();
     for want in &wish.wants {
-        let camera = authority.node().camera(want.camera).ok_or_else(|| Refusal::not_found("该摄像机", "camera"))?;
+        let camera = authority.node().camera_ever(want.camera).ok_or_else(|| Refusal::not_found("该摄像机", "camera"))?;
         let kind = if camera.sub.is_none() { StreamKind::Main } else { wish.stream };
         lists.push(
             want.at_us.iter().map(|at| Ask { stream: StreamId::new(camera.id, kind), at: UtcMicros::from_micros(*at) }).collect(),

@@ -136,6 +136,7 @@ impl Session {
         let (mut out, mut incoming) = socket.split();
         let mut ping = tokio::time::interval_at(tokio::time::Instant::now() + PING_EVERY, PING_EVERY);
         let mut silences = 0;
+        let mut cameras_changed = self.authority.node().cameras_changed.subscribe();
         let end = loop {
             let done = tokio::select! {
                 biased;
@@ -144,6 +145,7 @@ impl Session {
                     silences = 0;
                     self.hear(message, &mut out).await
                 }
+                Ok(()) = cameras_changed.changed() => self.ask_again(&mut out).await,
                 Some(admitted) = self.admissions.next() => self.admitted(admitted, &mut out).await,
                 Some(item) = self.items.next() => self.burst(item, &mut out).await,
                 _ = ping.tick() => {
@@ -169,9 +171,6 @@ impl Session {
             Some(Ok(Message::Close(_)) | Err(_)) | None => return Err(End::Gone),
         };
         let Ok(control) = serde_json::from_str(&text) else { return Err(End::Closed(1008, "not a control message")) };
-        if let Ok(login) = self.authority.login() {
-            login.touch();
-        }
         match control {
             Control::Sub { ch, camera, tier } => {
                 self.drop_channel(ch);
@@ -219,10 +218,23 @@ impl Session {
                 return refuse(out, ch, &Refusal::not_found("实时画面", "live stream")).await;
             }
         };
-        let channel = Channel::new(permit);
+        let channel = Channel::new(stream.camera, permit);
         self.items.push(items(ch, subscription, channel.ended()));
         node.figures.channels.fetch_add(1, Ordering::Relaxed);
         self.channels.insert(ch, channel);
+        Ok(())
+    }
+
+    /// Cameras changed: ends the channels whose camera is no longer there, or no longer within this person's rights. What changes a
+    /// person's own rights ends the login, and the socket with it.
+    async fn ask_again(&mut self, out: &mut Out) -> Result<(), End> {
+        let node = self.authority.node().clone();
+        let may = |id| node.camera(id).is_some_and(|camera| self.authority.grant(Action::Live, &[&camera], None).is_ok());
+        let over: Vec<u16> = self.channels.iter().filter(|(_, channel)| !may(channel.camera())).map(|(ch, _)| *ch).collect();
+        for ch in over {
+            self.drop_channel(ch);
+            send(out, state(ch, "ended")).await?;
+        }
         Ok(())
     }
 

@@ -54,6 +54,7 @@ pub fn all(node: &Shared) -> (Router<Shared>, OpenApi, Vec<Entry>) {
         .version(env!("CARGO_PKG_VERSION"))
         .description(Some(
             "A node's HTTP API. Times are microseconds UTC. Sign in at /api/v1/login; changes need the header `x-haohe: 1`. \
+             Programs send it with every request to stay signed in: a login ends when no request with it came for `http.login_idle_mins`. \
              Every error is a `Refusal`: a stable code, the state and the remedy in Chinese and English.",
         ))
         .build();

@@ -36,17 +36,21 @@ impl<T> Login<T> {
     fn used(&self) -> MutexGuard<'_, Instant> {
         self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    /// Notes that the person is still there.
-    pub fn touch(&self) {
-        *self.used() = Instant::now();
-    }
 }
 
 impl<T> Drop for Login<T> {
     fn drop(&mut self) {
         self.ended.cancel();
     }
+}
+
+/// Who is behind a request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Doing {
+    /// Somebody who is there: the login is in use.
+    Person,
+    /// A page left alone, a player: the login goes idle all the same.
+    Machine,
 }
 
 /// All logins of this node.
@@ -99,14 +103,16 @@ impl<T: Default> Logins<T> {
         alive
     }
 
-    /// The login a cookie stands for, if it is still good; using it keeps it from going idle.
+    /// The login a cookie stands for, if it is still good. A person's using it keeps it from going idle.
     #[must_use]
-    pub fn find(&self, cookie: &str) -> Option<Arc<Login<T>>> {
+    pub fn find(&self, cookie: &str, doing: Doing) -> Option<Arc<Login<T>>> {
         let key = hash(cookie);
         let mut table = self.table();
         let login = table.get(&key)?.clone();
         if self.alive(&login, Instant::now()) {
-            login.touch();
+            if doing == Doing::Person {
+                *login.used() = Instant::now();
+            }
             Some(login)
         } else {
             table.remove(&key);
@@ -185,18 +191,29 @@ mod tests {
     fn a_login_is_found_by_its_cookie_until_it_ends() {
         let logins = logins(Duration::from_secs(60), Duration::from_secs(600));
         let (cookie, login) = logins.begin("wang", HERE);
-        assert_eq!(logins.find(cookie.expose()).map(|l| l.id.clone()), Some(login.id.clone()));
-        assert!(logins.find(&login.id).is_none(), "the register's name for it signs nobody in");
+        assert_eq!(logins.find(cookie.expose(), Doing::Machine).map(|l| l.id.clone()), Some(login.id.clone()));
+        assert!(logins.find(&login.id, Doing::Person).is_none(), "the register's name for it signs nobody in");
         logins.end(&login.id);
-        assert!(logins.find(cookie.expose()).is_none() && login.ended.is_cancelled());
+        assert!(logins.find(cookie.expose(), Doing::Machine).is_none() && login.ended.is_cancelled());
     }
 
     #[test]
     fn a_login_ends_idle_or_too_old() {
         for logins in [logins(Duration::ZERO, Duration::from_secs(600)), logins(Duration::from_secs(60), Duration::ZERO)] {
             let (cookie, login) = logins.begin("wang", HERE);
-            assert!(logins.find(cookie.expose()).is_none() && login.ended.is_cancelled());
+            assert!(logins.find(cookie.expose(), Doing::Machine).is_none() && login.ended.is_cancelled());
         }
+    }
+
+    #[test]
+    fn only_a_persons_doing_keeps_a_login_from_going_idle() {
+        let logins = logins(Duration::from_secs(60), Duration::from_secs(600));
+        let (cookie, login) = logins.begin("wang", HERE);
+        let begun = *login.used();
+        assert!(logins.find(cookie.expose(), Doing::Machine).is_some());
+        assert_eq!(*login.used(), begun);
+        assert!(logins.find(cookie.expose(), Doing::Person).is_some());
+        assert!(*login.used() > begun);
     }
 
     #[test]
@@ -207,7 +224,7 @@ mod tests {
         for _ in 0..MAX_PER_PERSON {
             logins.begin("wang", HERE);
         }
-        assert!(logins.find(first.expose()).is_none() && logins.find(other.expose()).is_some());
+        assert!(logins.find(first.expose(), Doing::Machine).is_none() && logins.find(other.expose(), Doing::Machine).is_some());
         logins.end_person("wang", None);
         assert_eq!(logins.count(), 1);
     }

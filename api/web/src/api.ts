@@ -3,6 +3,7 @@
  * the network or the node may do. Whatever is shown carries the time it was true (`asOf`).
  */
 import type { Both } from "./i18n";
+import { somebodyIsHere } from "./presence";
 import type {
   AccessRecords,
   AccountWish,
@@ -84,7 +85,8 @@ async function request(
   patienceMs = PATIENCE_MS,
 ): Promise<Response> {
   const patience = AbortSignal.timeout(patienceMs);
-  const headers: Record<string, string> = { "x-haohe": "1" };
+  // A change always carries it: other sites cannot send it. A poll carries it while somebody is here.
+  const headers: Record<string, string> = method !== "GET" || somebodyIsHere() ? { "x-haohe": "1" } : {};
   if (body !== undefined) headers["content-type"] = "application/json";
   let response: Response;
   try {

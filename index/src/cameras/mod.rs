@@ -43,6 +43,33 @@ struct State {
     added: BTreeMap<CameraId, Added>,
     /// From the configuration file.
     configured: BTreeMap<CameraId, (Camera, Option<Credentials>)>,
+    /// No longer recorded, by number; a number that was given again is not among them.
+    removed: BTreeMap<CameraId, Removed>,
+}
+
+/// A camera that is no longer recorded. Its footage stays for its term, under the rights that held where it stood.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Removed {
+    /// As it was last.
+    pub camera: Camera,
+    /// Since when.
+    pub at: UtcMicros,
+}
+
+impl State {
+    /// Notes who is not there any more, compared with `before`, and forgets whoever is there again. Of very many only the newest are
+    /// remembered.
+    fn remember_removed(&mut self, before: &BTreeMap<CameraId, Camera>, now: UtcMicros) {
+        for (id, camera) in before {
+            self.removed.entry(*id).or_insert_with(|| Removed { camera: camera.clone(), at: now });
+        }
+        let Self { added, configured, removed } = self;
+        removed.retain(|id, _| !added.contains_key(id) && !configured.contains_key(id));
+        while removed.len() > MAX_CAMERAS {
+            let oldest = removed.iter().min_by_key(|(_, gone)| gone.at).map(|(id, _)| *id);
+            oldest.and_then(|id| removed.remove(&id));
+        }
+    }
 }
 
 #[derive(Clone)]
@@ -183,6 +210,18 @@ impl Cameras {
         }
     }
 
+    /// The cameras that are no longer recorded, by number. What they left is kept for its term.
+    #[must_use]
+    pub fn removed(&self) -> Vec<Removed> {
+        self.lock().removed.values().cloned().collect()
+    }
+
+    /// A camera that is no longer recorded.
+    #[must_use]
+    pub fn get_removed(&self, id: CameraId) -> Option<Removed> {
+        self.lock().removed.get(&id).cloned()
+    }
+
     /// The whole wanted set with its credentials, by number: what ingest is to record. A sealed password that does not
     /// open is left out and logged; the camera then says that it refuses us.
     #[must_use]
@@ -238,6 +277,7 @@ impl Cameras {
         });
         let mut next = state;
         next.added.insert(id, Added { camera, sealed });
+        next.remember_removed(&BTreeMap::new(), UtcMicros::now());
         self.store(next, vec![(kind, body)])
     }
 
@@ -253,6 +293,7 @@ impl Cameras {
         }
         let removed = next.added.remove(&id).ok_or(CamerasError::Unknown(id))?;
         let body = serde_json::json!({ "by": by, "camera": id, "before": removed.camera, "after": null });
+        next.remember_removed(&BTreeMap::from([(id, removed.camera)]), UtcMicros::now());
         self.store(next, vec![("camera.removed", body)])
     }
 
@@ -269,7 +310,7 @@ impl Cameras {
 
     /// Puts the configured cameras in place of those known from before, and journals what differs.
     fn configure(&self, configured: Configured, known: &BTreeMap<CameraId, Camera>) -> Result<(), CamerasError> {
-        let mut next = State { added: self.lock().added.clone(), configured: BTreeMap::new() };
+        let mut next = State { configured: BTreeMap::new(), ..self.lock().clone() };
         for (camera, credentials) in configured {
             let id = camera.id;
             camera.check().map_err(|error| CamerasError::Camera(id, error))?;
@@ -280,6 +321,7 @@ impl Cameras {
         if next.added.len() + next.configured.len() > MAX_CAMERAS {
             return Err(CamerasError::TooMany);
         }
+        next.remember_removed(known, UtcMicros::now());
         let changes = differences(known, &next.configured);
         if changes.is_empty() {
             // Only passwords can differ, and those are nowhere but in memory.

@@ -172,3 +172,26 @@ fn a_camera_that_breaks_a_rule_is_refused_with_its_number() {
     assert!(matches!(error, CamerasError::Camera(number, CameraError::Name) if number == id(7)), "{error}");
     assert!(cameras.list().is_empty() && fixture.journal.tail() == Seq::ZERO);
 }
+
+#[test]
+fn a_camera_that_is_gone_is_remembered_with_its_place_until_its_number_is_given_again() {
+    let fixture = Fixture::new();
+    let cameras = fixture.open(vec![(camera(8, "北门"), None)]).expect("one configured");
+    cameras.upsert(&Actor::Shell, camera(7, "南门岗亭"), Password::Set(secret())).expect("added");
+    assert!(cameras.removed().is_empty());
+    cameras.remove(&Actor::Shell, id(7)).expect("removed");
+    assert_eq!(cameras.get(id(7)), None);
+    drop(cameras);
+
+    // The other one leaves while the node is down.
+    let cameras = fixture.open(vec![]).expect("reads back");
+    let names: Vec<_> = cameras.removed().into_iter().map(|gone| gone.camera.name).collect();
+    assert_eq!(names, ["南门岗亭", "北门"]);
+    assert_eq!(cameras.get_removed(id(7)).expect("remembered").camera.place, ["东苑社区"]);
+    assert!(!fs::read_to_string(fixture.dir.path().join("cameras.json")).expect("text").contains("canary"));
+
+    cameras.upsert(&Actor::Shell, camera(7, "新南门"), Password::Clear).expect("given again");
+    assert_eq!(cameras.get_removed(id(7)), None);
+    cameras.reload(vec![(camera(8, "北门"), None)]).expect("back in the file");
+    assert!(cameras.removed().is_empty());
+}

@@ -6,13 +6,14 @@ use crate::media_frame;
 use bytes::Bytes;
 use index::{
     access::Permit,
-    model::{TrackKind, UtcMicros},
+    model::{CameraId, TrackKind, UtcMicros},
 };
 use ingest::LiveItem;
 use tokio_util::sync::CancellationToken;
 
 /// One subscription: its permit lives as long as it does.
 pub(super) struct Channel {
+    camera: CameraId,
     permit: Option<Permit>,
     since: UtcMicros,
     ended: CancellationToken,
@@ -39,8 +40,13 @@ pub(super) enum Step {
 }
 
 impl Channel {
-    pub(super) fn new(permit: Permit) -> Self {
-        Self { permit: Some(permit), since: UtcMicros::now(), ended: CancellationToken::new(), flow: Flow::default() }
+    pub(super) fn new(camera: CameraId, permit: Permit) -> Self {
+        Self { camera, permit: Some(permit), since: UtcMicros::now(), ended: CancellationToken::new(), flow: Flow::default() }
+    }
+
+    /// Whose pictures it carries.
+    pub(super) fn camera(&self) -> CameraId {
+        self.camera
     }
 
     /// Cancelled when the channel goes.
