@@ -2,5 +2,8 @@
 
 mod ingest;
 mod native;
+mod node;
+mod operations;
+mod rights;
 mod room;
 mod viewing;

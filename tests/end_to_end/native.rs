@@ -175,8 +175,8 @@ async fn failures(quirks: &[&'static Quirk]) -> Vec<String> {
 }
 
 /// Oddities that cost pictures or the session whatever a client does: nothing says how to decode (Q34), the session is lost (Q64:
-/// the driver dials again), a NAL unit misses its end (Q88), nothing ends an access unit (Q106).
-const ELSEWHERE: [&str; 4] = ["Q34", "Q64", "Q88", "Q106"];
+/// the driver dials again), a NAL unit misses its end (Q88), nothing ends an access unit (Q106), the codec is not recorded (Q108).
+const ELSEWHERE: [&str; 5] = ["Q34", "Q64", "Q88", "Q106", "Q108"];
 
 /// Oddities of H.265.
 const H265: [&str; 2] = ["Q36", "Q103"];

@@ -1,8 +1,6 @@
 //! People in front of a room: the whole node with HTTPS, a fleet before it, and the checker behind what it serves.
 
-mod client;
-
-use client::{Client, Node};
+use crate::node::{Client, Heard, Node, sha256};
 use fleet::{Checker, Report};
 use index::model::{StreamId, StreamKind, UtcMicros, VideoCodec, Window};
 use serde_json::{Value, json};
@@ -66,13 +64,13 @@ async fn live_pictures_come_at_once_and_are_those_sent(node: &Node, operator: &C
     let (mut order, mut errors, mut keys) = (Vec::new(), Vec::new(), 0);
     while order.len() < 60 || keys < 2 {
         let frame = match socket.next().await {
-            client::Heard::Text(text) => {
+            Heard::Text(text) => {
                 if text["op"] == "error" {
                     errors.push((text["ch"].clone(), text["code"].clone()));
                 }
                 continue;
             }
-            client::Heard::Frame(frame) => frame,
+            Heard::Frame(frame) => frame,
         };
         let (kind, channel) = (frame[1], u16::from_be_bytes([frame[2], frame[3]]));
         if channel == 2 {
@@ -196,7 +194,7 @@ async fn an_export_is_what_was_sent(node: &Node, operator: &Client, from: i64, t
     assert_eq!(manifest["case"], "通公调字2026第11号");
     for (n, file) in done["files"].as_array().expect("files").iter().enumerate() {
         let bytes = operator.get_bytes(file["uri"].as_str().expect("an address")).await;
-        assert_eq!(manifest["files"][n]["sha256"], client::sha256(&bytes), "the sum is the file's");
+        assert_eq!(manifest["files"][n]["sha256"], sha256(&bytes), "the sum is the file's");
         if n == 0 {
             assert_good(&check(node, "export", &bytes, window(from + EDGE, to - EDGE)), "the export");
         }
@@ -231,7 +229,7 @@ async fn a_sign_in_without_a_purpose_sees_nothing_and_live_pictures_end_with_the
     operator.until_recorded(1, Duration::from_secs(1)).await;
     let mut socket = operator.socket().await;
     socket.say(json!({ "op": "sub", "ch": 1, "camera": 1, "tier": "sub" })).await;
-    while !matches!(socket.next().await, client::Heard::Frame(frame) if frame[1] == 1) {}
+    while !matches!(socket.next().await, Heard::Frame(frame) if frame[1] == 1) {}
     assert_eq!(operator.post("/api/v1/logout", &Value::Null).await.status(), 204);
     assert_eq!(socket.until_closed().await, Some(4401), "the socket says why it closes");
     assert_eq!(operator.get("/api/v1/me", None).await.status(), 401);

@@ -121,7 +121,7 @@ pub const ELSEWHERE: &[(&str, &str)] = &[
     ("Q100", "not played: clips have GOPs of 1 or 2 s; a smart codec's minutes would need clips of minutes"),
     ("Q101", "not played: the clips have one slice a picture; AUD and SEI order would change what the stamp sums up"),
     ("Q102", "a clip with ClipSpec::b_pictures; not offered by the program"),
-    ("Q108", "not played: there is no MJPEG clip"),
+    ("Q108", "only as Q108, a description that names motion JPEG: there is no such clip"),
     ("Q37", "only as Q37, trailing bytes in the description; scaling lists and sub-layers would need another encoder"),
     ("Q58", "not played: there is no ONVIF event service here"),
     ("Q70", "not played: a stream that slows down over days is the ingest core's own test"),

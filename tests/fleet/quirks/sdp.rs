@@ -115,6 +115,11 @@ pub(super) const TABLE: &[Quirk] = &[
         acts: Sdp(|text| without_parameter(&text, "packetization-mode")),
     },
     Quirk {
+        id: "Q108",
+        says: "video in a codec that is not recorded: motion JPEG (gortsplib#583)",
+        acts: Sdp(|text| text.replace("H264/90000", "JPEG/90000").replace("H265/90000", "JPEG/90000")),
+    },
+    Quirk {
         id: "Q112",
         says: "sound as MP4A-LATM (gortsplib#299)",
         acts: Sdp(|text| text.replace("mpeg4-generic/", "MP4A-LATM/").replace("PCMA/", "MP4A-LATM/")),

@@ -1,12 +1,12 @@
 //! A whole node for tests, and a person at a browser as far as the network can tell.
 
 use api::{config::Config, room::Room, sign_in::passwords};
-use fleet::{Fleet, FleetSpec};
+use fleet::{Checker, Fleet, FleetSpec, Report};
 use futures::{SinkExt, StreamExt};
 use index::{
     access::{Actor, Person, Role, Scope},
     accounts::{Account, PasswordHash},
-    model::{Secret, StreamKind},
+    model::{Secret, StreamId, StreamKind, UtcMicros, Window},
 };
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use serde_json::{Value, json};
@@ -30,33 +30,56 @@ pub(crate) struct Node {
     pub(crate) room: Room,
     pub(crate) fleet: Fleet,
     folder: tempfile::TempDir,
+    config: String,
 }
 
 impl Node {
     pub(crate) async fn start(cameras: u32) -> Self {
+        Self::start_with(cameras, |_, _| {}).await
+    }
+
+    /// As [`Node::start`], with a fleet and a configuration that differ.
+    pub(crate) async fn start_with(cameras: u32, change: impl FnOnce(&Fleet, &mut String)) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let fleet = tokio::task::spawn_blocking(move || Fleet::start(FleetSpec::tiny(cameras))).await;
         let fleet = fleet.expect("it ran").expect("clips and a port");
         let folder = tempfile::tempdir().expect("a directory");
         std::fs::create_dir(folder.path().join("d1")).expect("a volume");
         let file = folder.path().join("room.toml");
-        std::fs::write(&file, config(&fleet, cameras)).expect("a configuration");
+        let mut text = config(&fleet, cameras);
+        change(&fleet, &mut text);
+        std::fs::write(&file, &text).expect("a configuration");
         let config = Config::load(&file).expect("valid");
         let room = Room::start(config).await.expect("a room");
         let hash = passwords::hash_now(&Secret::new(PASSWORD)).expect("hashed");
-        for (name, role) in [("operator", Role::Operator), ("other", Role::Operator), ("auditor", Role::Auditor)] {
+        let gate = || Scope::Place(vec!["东苑".to_owned()]);
+        for (name, role, scope) in [
+            ("operator", Role::Operator, Scope::Everything),
+            ("other", Role::Operator, Scope::Everything),
+            ("gate", Role::Operator, gate()),
+            ("auditor", Role::Auditor, Scope::Everything),
+            ("admin", Role::Admin, Scope::Everything),
+        ] {
             let person = Person {
                 name: name.to_owned(),
                 display: name.to_owned(),
                 unit: "东苑社区".to_owned(),
                 roles: [role].into(),
-                scopes: vec![Scope::Everything],
+                scopes: vec![scope],
                 must_change_password: false,
             };
             let account = Account { person, password: PasswordHash::new(hash.clone()), disabled: false, staff_expires: None };
             room.node.accounts.add(&Actor::Shell, account).expect("added");
         }
-        Self { room, fleet, folder }
+        Self { room, fleet, folder, config: text }
+    }
+
+    /// Changes the configuration file and has the room take its cameras anew, as SIGHUP does.
+    pub(crate) async fn reload(&mut self, change: impl FnOnce(&mut String)) {
+        change(&mut self.config);
+        let file = self.folder.path().join("room.toml");
+        std::fs::write(&file, &self.config).expect("a configuration");
+        self.room.reload(&file).await.expect("taken");
     }
 
     /// Signs in as the page does, purpose included.
@@ -74,6 +97,17 @@ impl Node {
         let cookie = answer.headers()["set-cookie"].to_str().expect("text").split(';').next().expect("a pair").to_owned();
         client.cookie = cookie;
         client
+    }
+
+    /// What is served of a camera's main stream between two instants, against what was sent, half a second at both ends apart.
+    pub(crate) async fn check(&self, camera: u32, client: &Client, from_us: i64, to_us: i64) -> Report {
+        let path = format!("/api/v1/footage/{camera}/main.mp4?from_us={from_us}&to_us={to_us}");
+        let mut checker = Checker::new();
+        checker.file(&path, &client.get_bytes(&path).await);
+        let stream = StreamId::new(camera.try_into().expect("a number"), StreamKind::Main);
+        let sent = self.fleet.sent(stream).expect("a camera");
+        let inner = Window::new(UtcMicros::from_micros(from_us + 500_000), UtcMicros::from_micros(to_us - 500_000));
+        checker.report(Some(&[sent]), inner)
     }
 
     pub(crate) async fn stop(self) {
@@ -105,7 +139,8 @@ fn config(fleet: &Fleet, cameras: u32) -> String {
     .to_owned();
     for camera in 1..=cameras {
         let (main, sub) = (fleet.url(camera, StreamKind::Main), fleet.url(camera, StreamKind::Sub));
-        let _ = writeln!(text, "[[camera]]\nid = {camera}\nname = \"南门 {camera}\"\nmain = \"{main}\"\nsub = \"{sub}\"");
+        let head = format!("[[camera]]\nid = {camera}\nname = \"南门 {camera}\"\nplace = [\"东苑\"]");
+        let _ = writeln!(text, "{head}\nmain = \"{main}\"\nsub = \"{sub}\"");
     }
     text
 }
@@ -139,6 +174,11 @@ impl Client {
 
     pub(crate) async fn post(&self, path: &str, body: &Value) -> reqwest::Response {
         let request = self.http.post(format!("{}{path}", self.base)).header("cookie", &self.cookie).header("x-haohe", "1");
+        request.json(body).send().await.expect("an answer")
+    }
+
+    pub(crate) async fn put(&self, path: &str, body: &Value) -> reqwest::Response {
+        let request = self.http.put(format!("{}{path}", self.base)).header("cookie", &self.cookie).header("x-haohe", "1");
         request.json(body).send().await.expect("an answer")
     }
 
@@ -209,7 +249,20 @@ pub(crate) enum Heard {
     Frame(Vec<u8>),
 }
 
+impl Heard {
+    /// Whether it is a picture of a channel.
+    pub(crate) fn is_unit_of(&self, ch: u16) -> bool {
+        matches!(self, Self::Frame(frame) if matches!(frame[1], 1 | 2) && frame[2..4] == ch.to_be_bytes())
+    }
+}
+
 impl Socket {
+    /// Asks for a camera's pictures on a channel, and reads until the first key unit.
+    pub(crate) async fn watch(&mut self, ch: u16, camera: u32) {
+        self.say(json!({ "op": "sub", "ch": ch, "camera": camera, "tier": "main" })).await;
+        while !self.next().await.is_unit_of(ch) {}
+    }
+
     pub(crate) async fn say(&mut self, control: Value) {
         self.0.send(Message::text(control.to_string())).await.expect("sent");
     }
