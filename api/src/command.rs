@@ -21,7 +21,7 @@ const LAST_READS: std::time::Duration = std::time::Duration::from_secs(1);
 /// A subcommand.
 #[derive(Subcommand)]
 pub enum Command {
-    /// Records a room's cameras and serves its page until told to stop (SIGTERM); SIGHUP takes the configured cameras anew.
+    /// Records a room's cameras and serves its page until told to stop (SIGTERM); SIGHUP takes the configured volumes and cameras anew.
     Room(ConfigFile),
     /// Checks a configuration and everything it refers to, and changes nothing.
     CheckConfig(ConfigFile),

@@ -147,16 +147,17 @@ impl Room {
         Ok(Self { node, address, handle, serving, sweeping, _state: state })
     }
 
-    /// Takes the cameras of the configuration file as they are now. Other keys are read at start only.
+    /// Takes the volumes and the cameras of the configuration file as they are now. Other keys are read at start only.
     ///
     /// # Errors
-    /// The file or its cameras are refused; everything goes on as before.
+    /// The file, a volume or its cameras are refused; everything goes on as before.
     pub async fn reload(&self, config_file: &Path) -> anyhow::Result<usize> {
         let file = config_file.to_owned();
         let config = tokio::task::spawn_blocking(move || Config::load(&file)).await?.map_err(|error: ConfigError| error)?;
         let node = self.node.clone();
         tokio::task::spawn_blocking(move || {
             let cameras = config.cameras.len();
+            node.store.reload(&volumes(&config)).context("take the volumes anew")?;
             node.catalogue.reload(config.cameras)?;
             node.apply_cameras();
             Ok(cameras)
@@ -213,14 +214,18 @@ pub fn open_state(path: &Path) -> anyhow::Result<StateDir> {
     StateDir::open(path).with_context(|| format!("open the state directory {}", path.display()))
 }
 
-fn store_setup(config: &Config, state: &StateDir) -> Setup {
+fn volumes(config: &Config) -> Vec<VolumeSetup> {
     let volume = |v: &crate::config::Volume| VolumeSetup { name: v.name.clone(), path: v.path.clone(), capacity: v.capacity };
+    config.volumes.iter().map(volume).collect()
+}
+
+fn store_setup(config: &Config, state: &StateDir) -> Setup {
     let days = |days: u32| Duration::from_secs(86_400 * u64::from(days));
     Setup {
         segment_bytes: config.segment_bytes,
         sub_segment_bytes: config.sub_segment_bytes,
         terms: RetentionTerms { standard: days(config.standard_days), key_target: days(config.key_target_days) },
-        ..Setup::new(state.node(), state.path().to_owned(), config.volumes.iter().map(volume).collect())
+        ..Setup::new(state.node(), state.path().to_owned(), volumes(config))
     }
 }
 

@@ -10,7 +10,10 @@ pub use amount::ByteCount;
 pub use file::LogFormat;
 
 use file::{CameraEntry, File};
-use index::model::{Camera, Credentials, Secret, Tier};
+use index::{
+    footage::shortfall,
+    model::{Camera, Credentials, Secret, Tier},
+};
 use ingest::{Network, NetworkError};
 use std::{
     collections::HashSet,
@@ -196,6 +199,7 @@ impl Config {
             }
             cameras.push(check_camera(entry, &place, &file_path)?);
         }
+        check_fit(&file.footage, &volumes, &cameras)?;
         let metrics_token = match &file.metrics.token_file {
             Some(path) => Some(read_secret(&file_path(path), "metrics.token_file")?),
             None => None,
@@ -269,6 +273,30 @@ fn check_volumes(file: &File, file_path: &dyn Fn(&Path) -> PathBuf) -> Result<Ve
         volumes.push(Volume { name: entry.name.clone(), path, capacity: entry.capacity.bytes() });
     }
     Ok(volumes)
+}
+
+/// Each stream holds a segment open: with fewer segments than streams, some would not be recorded.
+fn check_fit(footage: &file::Footage, volumes: &[Volume], cameras: &[(Camera, Option<Credentials>)]) -> Result<(), Problem> {
+    let sizes = [footage.segment_mib << 20, footage.sub_segment_mib << 20];
+    let capacities: Vec<u64> = volumes.iter().map(|volume| volume.capacity).collect();
+    let recorded = || cameras.iter().map(|(camera, _)| camera).filter(|camera| camera.enabled);
+    let streams = [recorded().count(), recorded().filter(|camera| camera.sub.is_some()).count()];
+    let Some(short) = shortfall(sizes, &capacities, streams) else { return Ok(()) };
+    let [main, sub] = streams;
+    let fits = |mib: &u64| shortfall([mib << 20, (mib / 4).max(1) << 20], &capacities, streams).is_none();
+    let smaller = [128, 64, 32, 16, 8, 4].into_iter().find(fits);
+    let smaller = smaller.map_or(String::new(), |mib| {
+        format!(", or write segment_mib = {mib} and sub_segment_mib = {} under [footage]", (mib / 4).max(1))
+    });
+    Err(problem(
+        "volume.capacity",
+        format!(
+            "{main} main and {sub} sub-streams each need a segment of {} or {} MiB at once, and each disk two more of each size; \
+             there are too few for {} main and {} sub-streams, which would not be recorded",
+            footage.segment_mib, footage.sub_segment_mib, short.streams[0], short.streams[1]
+        ),
+        format!("Give the volumes {} MiB or more in all{smaller}", short.needed.div_ceil(1 << 20)),
+    ))
 }
 
 fn check_camera(

@@ -81,3 +81,19 @@ fn a_second_camera_with_the_same_number_is_refused() {
     let camera = "[[camera]]\nid = 5\nname = 'a'\nmain = 'rtsp://192.0.2.1/'\n";
     assert!(refusal(&format!("{camera}{camera}")).contains("another camera has this id"));
 }
+
+#[test]
+fn disks_with_fewer_segments_than_streams_are_refused_with_what_is_needed_and_what_would_do() {
+    let camera =
+        |id: u32| format!("[[camera]]\nid = {id}\nname = 'a'\nmain = 'rtsp://192.0.2.{id}/1'\nsub = 'rtsp://192.0.2.{id}/2'\n");
+    let cameras = |count: u32| (1..=count).map(camera).collect::<String>();
+    // 10 GiB hold 30 segments of 256 MiB and as many of 64 MiB, and two more of each.
+    let fits = format!("{SMALLEST}{}", cameras(30));
+    assert!(Config::parse(&fits, Path::new("/")).is_ok());
+    let said = refusal(&cameras(40));
+    assert!(said.starts_with("volume.capacity: 40 main and 40 sub-streams"), "{said}");
+    assert!(said.contains("segment_mib = 128 and sub_segment_mib = 32"), "{said}");
+    assert!(said.contains("13440 MiB or more"), "{said}");
+    let paused = format!("{}enabled = false\n", camera(31));
+    assert!(Config::parse(&format!("{fits}{paused}"), Path::new("/")).is_ok(), "what is not recorded needs no segment");
+}

@@ -8,13 +8,15 @@ use crate::{
 };
 use axum::Json;
 use index::{
-    footage::{StoreHealth, VolumeHealth, VolumeState},
+    footage::{StoreHealth, Trouble, VolumeHealth},
     model::{Camera, CameraId, StreamId, StreamKind, UtcMicros},
 };
 use ingest::{StreamState, StreamStatus};
 use serde::Serialize;
 use std::time::Duration;
 use utoipa::ToSchema;
+
+mod volumes;
 
 /// A stream that plays and has had nothing stored for that long is not being recorded.
 const STALE: Duration = Duration::from_secs(15);
@@ -61,6 +63,13 @@ struct Volume {
     path: String,
     /// `ok`, `suspect`, `draining` or `failed`.
     state: &'static str,
+    /// `slow`, `stalled`, `refuses`, `unsynced`, `read_only`, `no_space` or `away`; `null` if nothing is the matter.
+    trouble: Option<&'static str>,
+    since_us: Option<i64>,
+    /// Streams that are recorded there.
+    streams: usize,
+    /// Bytes of `total_bytes` that the disk does not have.
+    missing_bytes: u64,
     direct_io: bool,
     total_bytes: u64,
     /// What is left for new footage before the oldest is recycled.
@@ -145,7 +154,7 @@ pub(super) async fn health(authority: Authority) -> Result<Json<Health>, Refusal
     let store = node.store.health();
     let statuses = statuses(node);
     let now = UtcMicros::now();
-    let mut problems: Vec<Problem> = store.volumes.iter().flat_map(volume_problem).collect();
+    let mut problems: Vec<Problem> = store.volumes.iter().flat_map(volumes::problem).collect();
     problems.extend(node_problems(node, &store));
     let mut recording = 0;
     for camera in cameras.iter().filter(|camera| camera.enabled) {
@@ -208,13 +217,17 @@ pub(super) fn is_recording(node: &Node, status: &StreamStatus, now: UtcMicros) -
 }
 
 fn body(node: &Shared, volume: &VolumeHealth) -> Volume {
-    let problem = volume_problem(volume);
+    let problem = volumes::problem(volume);
     // Free segments are ready files; what the pool may still grow by is free too.
     let used = volume.segments_total.saturating_sub(volume.segments_free) as u64;
     Volume {
         name: volume.name.clone(),
         path: volume.path.display().to_string(),
         state: volume.state.word(),
+        trouble: volume.trouble.map(Trouble::word),
+        since_us: volume.since.map(UtcMicros::as_micros),
+        streams: volume.streams,
+        missing_bytes: volume.missing,
         direct_io: volume.direct_io,
         total_bytes: volume.capacity,
         free_bytes: volume.capacity.saturating_sub(used * node.config.segment_bytes),
@@ -230,77 +243,6 @@ fn body(node: &Shared, volume: &VolumeHealth) -> Volume {
         last_error: volume.last_error.clone(),
         sentence: problem.as_ref().map(|problem| problem.state.clone()),
         remedy: problem.map(|problem| problem.remedy),
-    }
-}
-
-fn volume_problem(volume: &VolumeHealth) -> Option<Problem> {
-    let name = &volume.name;
-    let make = |kind: &str, severity, state, remedy| {
-        Some(Problem { kind: kind.to_owned(), camera: None, since_us: None, severity, state, remedy })
-    };
-    let replace = words(
-        "请检查并更换该磁盘；已录内容仍可读时请先不要拔出",
-        "Check and replace the disk; leave it in while its footage can still be read",
-    );
-    match volume.state {
-        VolumeState::Failed => make(
-            "disk_failed",
-            Severity::Urgent,
-            words(
-                format!("磁盘 {name} 已失效，其上的录像不可用"),
-                format!("Disk {name} has failed; the footage on it cannot be read"),
-            ),
-            replace,
-        ),
-        VolumeState::Draining => make(
-            "disk_draining",
-            Severity::High,
-            words(
-                format!("磁盘 {name} 写入失败，新录像已改写到其他磁盘"),
-                format!("Disk {name} refuses writes; new footage goes to other disks"),
-            ),
-            replace,
-        ),
-        VolumeState::Suspect => make(
-            "disk_suspect",
-            Severity::Medium,
-            words(format!("磁盘 {name} 出现过写入错误，仍在使用"), format!("Disk {name} refused a write; it is still used")),
-            replace,
-        ),
-        VolumeState::Ok if volume.full => make(
-            "disk_full",
-            Severity::Urgent,
-            words(
-                format!("磁盘 {name} 已满，且没有到期的录像，新录像无处可存"),
-                format!("Disk {name} is full and nothing on it is past its term: recording has stopped there"),
-            ),
-            words(
-                "请增加磁盘或减少摄像机；未到期录像不会被删除",
-                "Add a disk or record fewer cameras; footage within its term is never deleted",
-            ),
-        ),
-        VolumeState::Ok if volume.damaged > 0 => make(
-            "footage_damaged",
-            Severity::High,
-            words(
-                format!("磁盘 {name} 上有 {} 个录像段在保存后损坏", volume.damaged),
-                format!("{} segments on disk {name} were damaged after they were stored", volume.damaged),
-            ),
-            words(
-                "请运行 haohe footage verify 查明范围，并检查磁盘",
-                "Run haohe footage verify to see which, and check the disk",
-            ),
-        ),
-        VolumeState::Ok if !volume.direct_io => make(
-            "disk_buffered",
-            Severity::Info,
-            words(
-                format!("磁盘 {name} 的文件系统不支持直接写入，改用缓冲写入"),
-                format!("The file system of disk {name} refuses direct writes; buffered ones are used"),
-            ),
-            words("生产环境请使用 XFS 或 ext4", "Use XFS or ext4 in production"),
-        ),
-        VolumeState::Ok => None,
     }
 }
 

@@ -167,6 +167,20 @@ impl Catalogue {
         }
     }
 
+    /// Forgets a volume's segments: its disk is away, or is read anew.
+    pub(super) fn remove_volume(&self, volume: u16) {
+        for index in self.write().values_mut() {
+            let gone: u64 =
+                index.segments.iter().filter(|segment| segment.key.volume == volume).map(|segment| segment.bytes).sum();
+            index.segments.retain(|segment| segment.key.volume != volume);
+            index.bytes -= gone;
+            index.spans.clear();
+            for segment in index.segments.iter().filter(|segment| segment.records > 0) {
+                segment.spans().iter().for_each(|span| spans::join(&mut index.spans, *span));
+            }
+        }
+    }
+
     /// Forgets a segment. Says what it was.
     pub(super) fn remove(&self, stream: StreamId, key: SegmentKey) -> Option<SegmentMeta> {
         let mut streams = self.write();

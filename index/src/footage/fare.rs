@@ -39,6 +39,8 @@ pub(super) struct Fare {
     since: Option<UtcMicros>,
     last_error: Option<String>,
     errors: u32,
+    /// A commit is under way that does not return.
+    standing: bool,
     slow_since: Option<Duration>,
     well_since: Option<Duration>,
 }
@@ -51,6 +53,7 @@ impl Fare {
             since: None,
             last_error: None,
             errors: 0,
+            standing: false,
             slow_since: None,
             well_since: None,
         }
@@ -80,6 +83,11 @@ impl Fare {
         self.last_error.as_deref()
     }
 
+    /// Whether the disk does what it is asked, for better or worse.
+    pub(super) fn answers(&self) -> bool {
+        !self.standing
+    }
+
     /// Whether the streams that are recorded there stay.
     pub(super) fn keeps(&self) -> bool {
         match self.state {
@@ -91,6 +99,7 @@ impl Fare {
 
     /// A commit was made at `at` that took so long. Gives the state if it changed, as all of these do.
     pub(super) fn committed(&mut self, at: Duration, took: Duration, now: UtcMicros) -> Option<VolumeState> {
+        self.standing = false;
         let silent = self.state == VolumeState::Draining && self.trouble == Some(Trouble::Stalled);
         if silent {
             // It answers after all.
@@ -117,6 +126,7 @@ impl Fare {
     /// A commit has been under way for so long.
     pub(super) fn busy(&mut self, busy: Duration, now: UtcMicros) -> Option<VolumeState> {
         self.well_since = None;
+        self.standing = busy >= STALL;
         match busy {
             _ if busy >= SILENT => self.fall(VolumeState::Draining, Trouble::Stalled, now),
             _ if busy >= STALL => self.fall(VolumeState::Suspect, Trouble::Stalled, now),
@@ -127,6 +137,7 @@ impl Fare {
     /// The disk refused.
     pub(super) fn refused(&mut self, what: Refused, error: &io::Error, now: UtcMicros) -> Option<VolumeState> {
         self.errors += 1;
+        self.standing = false;
         self.well_since = None;
         self.last_error = Some(error.to_string());
         let many = self.errors >= ERRORS_TO_DRAIN;
@@ -188,10 +199,11 @@ mod tests {
         let mut fare = Fare::new();
         assert_eq!(fare.busy(Duration::from_millis(1900), NOW), None);
         assert_eq!(fare.busy(seconds(2), NOW), Some(VolumeState::Suspect));
-        assert!(!fare.keeps());
+        assert!(!fare.keeps() && !fare.answers());
         assert_eq!(fare.busy(seconds(29), NOW), None);
         assert_eq!(fare.busy(seconds(30), NOW), Some(VolumeState::Draining));
         assert_eq!(fare.committed(seconds(40), seconds(31), NOW), Some(VolumeState::Suspect), "it answered after all");
+        assert!(fare.answers());
         for at in 41..101 {
             assert_eq!(fare.committed(seconds(at), Duration::from_millis(20), NOW), None);
         }

@@ -24,9 +24,13 @@ use std::{
 
 const CHECKPOINT: Duration = Duration::from_secs(30);
 const RETENTION: Duration = Duration::from_secs(20);
+/// A disk that had no room for a file is asked again after that long: what took it may be gone.
+const ASK_AGAIN: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(500);
-/// Files made in one go before the directory is synced.
+/// Files made in one go before they are synced.
 const BATCH: usize = 8;
+/// The same where none is left.
+const URGENT: usize = 64;
 /// Segments removed in one go: at most some four times what is recorded meanwhile.
 const REMOVALS: usize = 64;
 /// Free files in a row that are still free, after which the rest of a checkpoint's list is believed: files are used in its order.
@@ -89,6 +93,7 @@ pub(super) struct Rounds {
     saved: Option<Duration>,
     saved_changes: Option<u64>,
     swept: Option<Duration>,
+    asked: Option<Duration>,
 }
 
 /// See the module.
@@ -102,7 +107,7 @@ impl Keeper {
     pub(super) fn run(self, leftovers: Leftovers) {
         self.recover(leftovers);
         let mut rounds = Rounds::default();
-        while !self.shared.closing.load(Ordering::Acquire) {
+        while !self.shared.closing.load(Ordering::Acquire) && !self.volume.retired.load(Ordering::Acquire) {
             if !self.round(&mut rounds) {
                 let pool = lock(&self.volume.pool);
                 drop(self.volume.chores.wait_timeout(pool, PAUSE).unwrap_or_else(PoisonError::into_inner));
@@ -114,8 +119,12 @@ impl Keeper {
     pub(super) fn round(&self, rounds: &mut Rounds) -> bool {
         let now = self.shared.world.monotonic();
         let passed = |since: Option<Duration>, time: Duration| since.is_none_or(|since| now.saturating_sub(since) >= time);
+        if passed(rounds.asked, ASK_AGAIN) {
+            rounds.asked = Some(now);
+            lock(&self.volume.pool).retry();
+        }
         self.trim();
-        let grew = self.grow(BATCH);
+        let grew = self.grow(if self.shortage().1 { URGENT } else { BATCH });
         let changes = self.volume.changes.load(Ordering::Relaxed);
         if passed(rounds.saved, CHECKPOINT) {
             rounds.saved = Some(now);
@@ -232,7 +241,7 @@ impl Keeper {
 
     /// Makes files until enough are ready, at most `limit`. Says whether there may be more to make.
     pub(super) fn grow(&self, limit: usize) -> bool {
-        let mut made = Vec::new();
+        let (mut made, mut files) = (Vec::new(), Vec::new());
         for _ in 0..limit {
             let open = lock(&self.volume.stats).open;
             let growth = {
@@ -253,7 +262,10 @@ impl Keeper {
                 Growth::Create { number, size } => {
                     let bytes = lock(&self.volume.pool).bytes_of(size);
                     match self.volume.disk.create(&segment_name(number), bytes) {
-                        Ok(_) => made.push((number, size)),
+                        Ok(file) => {
+                            made.push((number, size));
+                            files.push(file);
+                        }
                         Err(error) => {
                             tracing::warn!(volume = %self.volume.name, %error, "the volume is smaller than configured");
                             lock(&self.volume.pool).grown(number, size, false);
@@ -265,7 +277,10 @@ impl Keeper {
         if made.is_empty() {
             return false;
         }
-        let durable = if planted(Bug::ForgetName) { Ok(()) } else { self.volume.disk.sync_dir("segs") };
+        // One sync for all of them: with one each, hundreds of streams would wait for their first files for a minute.
+        let durable = self.volume.disk.sync_written(&files);
+        let names = || if planted(Bug::ForgetName) { Ok(()) } else { self.volume.disk.sync_dir("segs") };
+        let durable = durable.and_then(|()| names());
         let mut pool = lock(&self.volume.pool);
         for (number, size) in made {
             pool.grown(number, size, durable.is_ok());

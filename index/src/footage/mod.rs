@@ -7,30 +7,38 @@
 //! It has its own threads, two a volume, and no runtime: it may be called from anywhere, and nothing here waits except
 //! [`Store::flush`] and [`Store::close`].
 
+mod away;
 mod catalogue;
 mod checkpoint;
 mod disk;
 mod fare;
+mod fit;
 mod format;
 mod fragment;
 mod keeper;
 mod ledger;
 pub mod mp4;
+mod opening;
 mod planted;
 mod pool;
 mod reader;
 mod recovery;
+mod reload;
 mod retention;
+mod roster;
 mod segment;
 mod shared;
+mod shelf;
 mod spans;
 pub mod tools;
 mod types;
 mod volume;
 mod volumes;
+mod warden;
 mod world;
 mod writer;
 
+pub use fit::{Shortfall, shortfall};
 pub use fragment::Fragment;
 pub use ledger::Tally;
 pub use reader::{FragmentRef, Reader, SegmentName};
@@ -45,32 +53,25 @@ use crate::{
     model::{GapCause, StreamId, UtcMicros, Window},
 };
 use catalogue::StreamIndex;
-use disk::{Disk, RealDisk};
-use format::BLOCK;
 use keeper::Keeper;
 use ledger::{Facts, Ledger, Notebook};
-use pool::{Pool, Size};
 use reader::Cache;
 use shared::Shared;
+use shelf::{Directories, Shelf};
 use std::{
-    fs::File,
-    io,
-    path::Path,
     sync::{Arc, Mutex, PoisonError, atomic::Ordering},
     thread::JoinHandle,
     time::Duration,
 };
-use volume::{Identity, Volume, lock};
+use volume::lock;
+use warden::Warden;
 use world::{Machine, World};
-use writer::Writer;
 
 /// The footage of one node. See the module.
 pub struct Store {
     shared: Arc<Shared>,
     cache: Arc<Cache>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
-    /// Held, not read: a lock goes with its file.
-    locks: Mutex<Vec<File>>,
+    warden: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Store {
@@ -81,39 +82,26 @@ impl Store {
     /// [`OpenError`] says which volume, what is wrong with it, and is fit for an operator. Nothing was changed then,
     /// except that volumes before it may have been prepared.
     pub fn open(setup: Setup, journal: Arc<Journal>) -> Result<Arc<Self>, OpenError> {
-        let mut disks: Vec<Arc<dyn Disk>> = Vec::new();
-        let mut locks = Vec::new();
-        for volume in &setup.volumes {
-            locks.push(lock_volume(volume)?);
-            let disk = RealDisk::new(&volume.path).map_err(|source| refuse(volume, source))?;
-            disks.push(Arc::new(disk));
-        }
-        Self::open_on(setup, disks, locks, journal)
+        Self::open_on(setup, Arc::new(Directories), journal)
     }
 
-    fn open_on(
-        setup: Setup,
-        disks: Vec<Arc<dyn Disk>>,
-        locks: Vec<File>,
-        notebook: Arc<dyn Notebook>,
-    ) -> Result<Arc<Self>, OpenError> {
+    fn open_on(setup: Setup, shelf: Arc<dyn Shelf>, notebook: Arc<dyn Notebook>) -> Result<Arc<Self>, OpenError> {
         let world: Arc<dyn World> = Arc::new(Machine);
         let ledger = Ledger::open(&setup.state_dir, notebook, Arc::clone(&world));
-        let (shared, leftovers) = Shared::open(setup, disks, ledger, world)?;
-        let store = Self { shared: Arc::new(shared), cache: Arc::default(), threads: Mutex::default(), locks: Mutex::new(locks) };
-        for (volume, leftovers) in store.shared.volumes.all().iter().zip(leftovers) {
-            let writer = Writer::new(Arc::clone(volume), Arc::clone(&store.shared));
-            let keeper = Keeper { volume: Arc::clone(volume), shared: Arc::clone(&store.shared) };
-            // A first few files at once: the rest of the pool grows while recording goes on.
-            keeper.grow(4);
-            let failed = |source| refuse_at(volume, source);
-            let named = |role: &str| std::thread::Builder::new().name(format!("{role}-{}", volume.index));
-            let threads = [
-                named("writer").spawn(move || writer::run(writer)).map_err(failed)?,
-                named("keeper").spawn(move || keeper.run(leftovers)).map_err(failed)?,
-            ];
-            lock(&store.threads).extend(threads);
+        let disks = opening::disks(&setup, &*shelf)?;
+        let (mut shared, leftovers) = Shared::open(setup, disks, ledger, world)?;
+        shared.shelf = shelf;
+        let shared = Arc::new(shared);
+        let store = Self { shared: Arc::clone(&shared), cache: Arc::default(), warden: Mutex::default() };
+        let failed = |source| OpenError::Io { volume: String::new(), path: std::path::PathBuf::new(), source };
+        for (volume, leftovers) in shared.volumes.all().iter().zip(leftovers) {
+            if !volume.is_absent() {
+                warden::staff(&shared, volume, leftovers).map_err(failed)?;
+            }
         }
+        let warden = Warden::new(Arc::clone(&shared));
+        let thread = std::thread::Builder::new().name("warden".to_owned()).spawn(move || warden.run()).map_err(failed)?;
+        *lock(&store.warden) = Some(thread);
         Ok(Arc::new(store))
     }
 
@@ -182,9 +170,9 @@ impl Store {
             streams.get(&stream).map(|index| index.recorded_around(window).to_vec()).unwrap_or_default()
         };
         let now = self.shared.world.now();
-        self.shared
-            .ledger
-            .with(stream, |story, restarts| ledger::tile(&Facts { window, recorded: &recorded, story, restarts, now }))
+        let tile = |story: &_, restarts: &_| ledger::tile(&Facts { window, recorded: &recorded, story, restarts, now });
+        let tiles = self.shared.ledger.with(stream, tile);
+        self.shared.away.explain(stream, tiles)
     }
 
     /// Every stream that there is footage of, by number.
@@ -215,7 +203,7 @@ impl Store {
         let shared = &self.shared;
         let oldest = shared.catalogue.read().values().filter_map(|index| Some(index.segments().first()?.window.from)).min();
         StoreHealth {
-            volumes: shared.volumes.all().iter().map(|volume| volume.health()).collect(),
+            volumes: shared.volume_health(),
             fragments: shared.fragments.load(Ordering::Relaxed),
             fragments_lost: shared.fragments_lost.load(Ordering::Relaxed),
             oldest,
@@ -255,111 +243,25 @@ impl Store {
             volume.work.notify_all();
             volume.chores.notify_all();
         }
-        let threads = std::mem::take(&mut *lock(&self.threads));
-        let any = !threads.is_empty();
-        for thread in threads {
-            if thread.join().is_err() {
-                tracing::error!("a thread of the footage store panicked");
-            }
+        let Some(warden) = lock(&self.warden).take() else { return };
+        self.shared.dismiss_crews();
+        self.shared.closed.store(true, Ordering::Release);
+        warden.thread().unpark();
+        if warden.join().is_err() {
+            tracing::error!("the warden of the footage store panicked");
         }
-        if any {
-            for volume in self.shared.volumes.all().iter() {
-                Keeper { volume: Arc::clone(volume), shared: Arc::clone(&self.shared) }.save();
-            }
+        for volume in self.shared.volumes.all().iter().filter(|volume| volume.is_home()) {
+            Keeper { volume: Arc::clone(volume), shared: Arc::clone(&self.shared) }.save();
         }
-        lock(&self.locks).clear();
+        for volume in self.shared.volumes.all().iter() {
+            volume.disk.release();
+        }
     }
 }
 
 impl Drop for Store {
     fn drop(&mut self) {
         self.close();
-    }
-}
-
-/// Takes the volume for this process, for as long as the file is open.
-fn lock_volume(volume: &VolumeSetup) -> Result<File, OpenError> {
-    let (name, path) = (volume.name.clone(), volume.path.clone());
-    match std::fs::metadata(&volume.path) {
-        Ok(found) if found.is_dir() => {}
-        Ok(_) => return Err(OpenError::Missing { volume: name, path }),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(OpenError::Missing { volume: name, path }),
-        Err(source) => return Err(refuse(volume, source)),
-    }
-    let file = File::options().create(true).truncate(false).write(true).open(volume.path.join("lock"));
-    let file = file.map_err(|source| refuse(volume, source))?;
-    match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(OpenError::Locked { volume: name, path }),
-        Err(error) => Err(refuse(volume, error.into())),
-    }
-}
-
-/// What the system said about a volume, as an [`OpenError`].
-fn refuse(volume: &VolumeSetup, source: io::Error) -> OpenError {
-    refusal(&volume.name, &volume.path, source)
-}
-
-fn refuse_at(volume: &Volume, source: io::Error) -> OpenError {
-    refusal(&volume.name, &volume.path, source)
-}
-
-fn refusal(name: &str, path: &Path, source: io::Error) -> OpenError {
-    let (volume, path) = (name.to_owned(), path.to_owned());
-    match source.kind() {
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => OpenError::Permission { volume, path },
-        io::ErrorKind::StorageFull => OpenError::Full { volume, path, free: 0, needed: 0 },
-        _ => OpenError::Io { volume, path, source },
-    }
-}
-
-impl Shared {
-    /// Opens every volume. See [`Store::open`].
-    fn open(
-        setup: Setup,
-        disks: Vec<Arc<dyn Disk>>,
-        ledger: Ledger,
-        world: Arc<dyn World>,
-    ) -> Result<(Self, Vec<keeper::Leftovers>), OpenError> {
-        if setup.volumes.is_empty() {
-            return Err(OpenError::NoVolume);
-        }
-        for bytes in [setup.segment_bytes, setup.sub_segment_bytes] {
-            if bytes % BLOCK as u64 != 0 || !(1 << 20..=1 << 30).contains(&bytes) {
-                return Err(OpenError::SegmentSize(bytes));
-            }
-        }
-        let mut volumes = Vec::new();
-        for ((index, volume), disk) in setup.volumes.iter().enumerate().zip(disks) {
-            let fresh = (u128::from(world.random()) << 64 | u128::from(world.random())).to_le_bytes();
-            let identity = Identity::read_or_make(&*disk, setup.node, fresh).map_err(|source| refuse(volume, source))?;
-            let (name, path) = (volume.name.clone(), volume.path.clone());
-            let identity = identity.map_err(|reason| OpenError::Foreign { volume: name, path, reason })?;
-            let pool = Pool::new(setup.segment_bytes, setup.sub_segment_bytes, volume.capacity);
-            volumes.push(Arc::new(Volume::new(index as u16, volume, disk, identity.id, pool, setup.queue_bytes)));
-        }
-        let shared = Self::new(setup, volumes, ledger, world);
-        let mut leftovers = Vec::new();
-        for volume in shared.volumes.all().iter() {
-            leftovers.push(keeper::open(volume, &shared).map_err(|source| refuse_at(volume, source))?);
-            shared.check_room(volume)?;
-        }
-        shared.settle_places();
-        Ok((shared, leftovers))
-    }
-
-    /// A volume without a segment and without room for one is refused.
-    fn check_room(&self, volume: &Volume) -> Result<(), OpenError> {
-        let (total, needed) = {
-            let pool = lock(&volume.pool);
-            (pool.total(), pool.bytes_of(Size::Main))
-        };
-        let listed = volume.disk.list("segs").map_err(|source| refuse_at(volume, source))?.len();
-        let free = volume.disk.free_bytes().map_err(|source| refuse_at(volume, source))?;
-        if total + listed == 0 && free < needed {
-            return Err(OpenError::Full { volume: volume.name.clone(), path: volume.path.clone(), free, needed });
-        }
-        Ok(())
     }
 }
 

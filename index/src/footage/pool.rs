@@ -72,7 +72,7 @@ struct Class {
 }
 
 /// Free files of each size that are kept ready beyond those in use.
-const AHEAD: usize = 2;
+pub(super) const AHEAD: usize = 2;
 /// Bytes in main files for one in sub files, when there is no need yet: about the ratio of their bit rates.
 const MAIN_SHARE: u64 = 7;
 
@@ -255,6 +255,18 @@ impl Pool {
     /// The disk may have room again: the next growth asks for it.
     pub(super) fn retry(&mut self) {
         self.capacity = self.wanted;
+    }
+
+    /// Another capacity is configured. Files that there are stay.
+    pub(super) fn resize(&mut self, capacity: u64) {
+        if capacity != self.wanted {
+            (self.wanted, self.capacity) = (capacity, capacity);
+        }
+    }
+
+    /// The capacity that is configured.
+    pub(super) fn wanted(&self) -> u64 {
+        self.wanted
     }
 
     /// Bytes that segments may take up: what the disk turned out to have.

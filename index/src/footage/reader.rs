@@ -281,6 +281,9 @@ impl Reader {
 
     fn read(&self, key: SegmentKey, offset: u64, len: usize) -> Result<Vec<u8>, ReadError> {
         let volume = self.shared.volumes.get(usize::from(key.volume)).ok_or(ReadError::Gone { segment: key.number })?;
+        if !volume.is_readable() {
+            return Err(ReadError::Io { segment: key.number, source: std::io::ErrorKind::NotConnected.into() });
+        }
         let read = || super::disk::read_vec(&*volume.file(key.number)?, offset, len);
         read().map_err(|source| ReadError::Io { segment: key.number, source })
     }

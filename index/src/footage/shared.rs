@@ -1,14 +1,18 @@
 //! What all threads of a store share, and the few acts that concern more than one volume.
 
 use super::{
+    away::Away,
     catalogue::{Catalogue, SegmentMeta},
     ledger::Ledger,
     planted::{Bug, planted},
     pool::Size,
     retention::ClockGuard,
-    types::{Announced, Draft, Setup, Trouble, VolumeState},
+    roster::Roster,
+    shelf::{Directories, Shelf},
+    types::{Announced, Draft, Setup, Trouble, VolumeHealth, VolumeState},
     volume::{Volume, lock},
     volumes::Volumes,
+    warden::Crew,
     world::World,
 };
 use crate::model::{GapCause, StreamId, StreamKind, UtcMicros, Window};
@@ -37,6 +41,13 @@ pub(super) struct Shared {
     pub(super) fragments: AtomicU64,
     pub(super) fragments_lost: AtomicU64,
     pub(super) closing: AtomicBool,
+    /// Nothing is left to look after.
+    pub(super) closed: AtomicBool,
+    /// The threads of all volumes.
+    pub(super) crew: Mutex<Crew>,
+    pub(super) roster: Roster,
+    pub(super) shelf: Arc<dyn Shelf>,
+    pub(super) away: Away,
     guard: Mutex<ClockGuard>,
     pub(super) world: Arc<dyn World>,
     started_at: UtcMicros,
@@ -50,6 +61,11 @@ impl Shared {
         let (started, started_at) = (world.monotonic(), world.now());
         let alive = ledger.last_alive();
         Self {
+            roster: Roster::open(&setup.state_dir),
+            shelf: Arc::new(Directories),
+            away: Away::default(),
+            crew: Mutex::default(),
+            closed: AtomicBool::new(false),
             setup,
             catalogue: Catalogue::default(),
             ledger,
@@ -239,21 +255,56 @@ impl Shared {
         }
     }
 
+    /// Every volume's figures, those aside that were taken out of the configuration.
+    pub(super) fn volume_health(&self) -> Vec<VolumeHealth> {
+        let volumes = self.volumes.all();
+        let load = Load::of(&lock(&self.places), volumes.len());
+        let there = volumes.iter().filter(|volume| !volume.removed.load(Ordering::Acquire));
+        there
+            .map(|volume| VolumeHealth { streams: load.streams[usize::from(volume.index)].iter().sum(), ..volume.health() })
+            .collect()
+    }
+
+    /// Waits for the threads of all volumes to end, except for those that wait for a disk that does not answer.
+    pub(super) fn dismiss_crews(&self) {
+        loop {
+            let ended: Vec<_> = lock(&self.crew).extract_if(.., |(_, thread)| thread.is_finished()).collect();
+            for (_, thread) in ended {
+                if thread.join().is_err() {
+                    tracing::error!("a thread of the footage store panicked");
+                }
+            }
+            let volumes = self.volumes.all();
+            let waits = |of: &u16| volumes.get(usize::from(*of)).is_some_and(|volume| volume.answers());
+            if !lock(&self.crew).iter().any(|(of, _)| waits(of)) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        for (of, _) in std::mem::take(&mut *lock(&self.crew)) {
+            let volume = self.volumes.get(usize::from(of)).map(|volume| volume.name.clone());
+            tracing::error!(volume, "a thread still waits for its disk and is left behind");
+        }
+    }
+
     /// Moves every stream of a volume elsewhere, with all that is not durable yet. Says how many; `None` if there is no elsewhere.
     pub(super) fn evacuate(&self, from: &Volume) -> Option<usize> {
         let here = usize::from(from.index);
         let mut places = lock(&self.places);
         let volumes = self.volumes.all();
-        let any = places.iter().find(|(_, at)| **at == here).map(|(stream, _)| *stream)?;
-        self.home(&Load::of(&places, volumes.len()), any, Some(from.index))?;
-        let before = places.len();
+        let mut streams: Vec<StreamId> = places.iter().filter(|(_, at)| **at == here).map(|(stream, _)| *stream).collect();
+        self.home(&Load::of(&places, volumes.len()), *streams.first()?, Some(from.index))?;
         places.retain(|_, at| *at != here);
-        let streams = before - places.len();
+        streams.sort_unstable();
+        for stream in &streams {
+            self.place(&mut places, *stream);
+        }
         for draft in lock(&from.queue).clear() {
             if let Some(to) = self.place(&mut places, draft.stream).and_then(|home| volumes.get(home)) {
                 self.push(to, draft);
             }
         }
+        let streams = streams.len();
         tracing::warn!(from = %from.name, streams, "its streams are recorded on other disks");
         Some(streams)
     }

@@ -345,6 +345,24 @@ pub enum OpenError {
         /// Its directory.
         path: PathBuf,
     },
+    /// A disk that was used before is not mounted where it was.
+    #[error("volume {volume}: nothing of it is in {path}: its disk is not mounted there")]
+    NotMounted {
+        /// Its name.
+        volume: String,
+        /// Its directory.
+        path: PathBuf,
+    },
+    /// A running node was told of another directory for a volume.
+    #[error(
+        "volume {volume}: its directory cannot become {path} while the node runs: restart it, or give the volume another name"
+    )]
+    Moved {
+        /// Its name.
+        volume: String,
+        /// The directory it was to have.
+        path: PathBuf,
+    },
     /// The directory may not be written by this user.
     #[error("volume {volume}: no permission to write {path}")]
     Permission {
@@ -394,6 +412,13 @@ pub enum OpenError {
         #[source]
         source: std::io::Error,
     },
+}
+
+impl OpenError {
+    /// Whether the disk may just not be there, so that a node that knows the volume records without it.
+    pub(super) fn is_absence(&self) -> bool {
+        matches!(self, Self::Missing { .. } | Self::NotMounted { .. } | Self::Io { .. })
+    }
 }
 
 /// Why media cannot be read.

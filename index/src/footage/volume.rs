@@ -3,12 +3,12 @@
 
 use super::{
     catalogue::SegmentKey,
-    disk::{Disk, DiskFile},
+    disk::{AbsentDisk, Disk, DiskFile},
     fare::Fare,
     pool::{Pool, Size},
-    types::{Draft, VolumeHealth, VolumeState},
+    types::{Draft, VolumeHealth, VolumeSetup, VolumeState},
 };
-use crate::model::{NodeId, VolumeId};
+use crate::model::{NodeId, UtcMicros, VolumeId};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::VecDeque,
@@ -49,6 +49,12 @@ pub(super) struct Volume {
     pub(super) recovering: AtomicBool,
     /// Its threads shall end: its disk is gone.
     pub(super) retired: AtomicBool,
+    /// It was taken out of the configuration.
+    pub(super) removed: AtomicBool,
+    /// Somebody asked for it to be tried again.
+    pub(super) ask_again: AtomicBool,
+    /// Its disk is not there: it only keeps the place.
+    absent: bool,
     /// Commits of the pool and catalogue since the last checkpoint.
     pub(super) changes: AtomicU64,
     /// Segments sealed early, whose unused bytes the keeper gives back: number, from, to.
@@ -182,7 +188,7 @@ pub(super) struct Identity {
 }
 
 impl Identity {
-    const NAME: &'static str = "volume.json";
+    pub(super) const NAME: &'static str = "volume.json";
 
     /// Reads who the volume is, or prepares it when it is new. The error is a sentence.
     pub(super) fn read_or_make(disk: &dyn Disk, node: NodeId, fresh: [u8; 16]) -> io::Result<Result<Self, String>> {
@@ -249,6 +255,9 @@ impl Volume {
             full: AtomicBool::new(false),
             recovering: AtomicBool::new(true),
             retired: AtomicBool::new(false),
+            removed: AtomicBool::new(false),
+            ask_again: AtomicBool::new(false),
+            absent: false,
             changes: AtomicU64::new(0),
             sealed_early: Mutex::default(),
             files: Mutex::new(VecDeque::new()),
@@ -257,7 +266,52 @@ impl Volume {
 
     /// Whether streams may be recorded here.
     pub(super) fn is_home(&self) -> bool {
-        lock(&self.stats).fare.keeps() && !self.retired.load(Ordering::Acquire)
+        lock(&self.stats).fare.keeps() && !self.retired.load(Ordering::Acquire) && !self.removed.load(Ordering::Acquire)
+    }
+
+    /// What keeps its place while its disk is not there.
+    pub(super) fn absent(&self, error: String, now: UtcMicros) -> Self {
+        let since = lock(&self.stats).fare.since().unwrap_or(now);
+        let disk = Arc::new(AbsentDisk(error.clone()));
+        let (main, sub) = {
+            let pool = lock(&self.pool);
+            (pool.bytes_of(Size::Main), pool.bytes_of(Size::Sub))
+        };
+        let volume = Self {
+            absent: true,
+            recovering: AtomicBool::new(false),
+            removed: AtomicBool::new(self.removed.load(Ordering::Acquire)),
+            ..Self::new(self.index, &self.setup(), disk, self.id, Pool::new(main, sub, 0), lock(&self.queue).bound)
+        };
+        lock(&volume.stats).fare = Fare::away(error, since);
+        volume
+    }
+
+    /// Whether it only keeps a place.
+    pub(super) fn is_absent(&self) -> bool {
+        self.absent
+    }
+
+    /// Whether its disk does what it is asked, for better or worse.
+    pub(super) fn answers(&self) -> bool {
+        lock(&self.stats).fare.answers()
+    }
+
+    /// Whether it can be read: a disk that stands still is not asked, lest whoever reads stands still with it.
+    pub(super) fn is_readable(&self) -> bool {
+        !self.absent && self.answers()
+    }
+
+    /// As it is configured.
+    pub(super) fn setup(&self) -> VolumeSetup {
+        VolumeSetup { name: self.name.clone(), path: self.path.clone(), capacity: self.capacity }
+    }
+
+    /// Lets its threads end.
+    pub(super) fn retire(&self) {
+        self.retired.store(true, Ordering::Release);
+        self.work.notify_all();
+        self.chores.notify_all();
     }
 
     /// How much of the streams it is given: the bytes that its disk has for segments.
@@ -312,9 +366,9 @@ impl Volume {
             let queue = lock(&self.queue);
             (queue.held(), queue.bound)
         };
-        let (segments_total, missing, segments_free) = {
+        let (segments_total, wanted, missing, segments_free) = {
             let pool = lock(&self.pool);
-            (pool.total(), pool.missing(), Size::ALL.into_iter().map(|size| pool.free(size)).sum())
+            (pool.total(), pool.wanted(), pool.missing(), Size::ALL.into_iter().map(|size| pool.free(size)).sum())
         };
         let stats = lock(&self.stats);
         VolumeHealth {
@@ -330,7 +384,7 @@ impl Volume {
             segments_free,
             segments_open: stats.open,
             full: self.full.load(Ordering::Relaxed),
-            capacity: self.capacity,
+            capacity: if self.absent { self.capacity } else { wanted },
             bytes_written: stats.bytes_written,
             queue_bytes,
             queue_bound,

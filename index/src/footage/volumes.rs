@@ -23,4 +23,15 @@ impl Volumes {
     pub(super) fn get(&self, index: usize) -> Option<Arc<Volume>> {
         self.all().get(index).cloned()
     }
+
+    /// Puts a volume in the place that it says it has: in that of the one before it, or behind all.
+    pub(super) fn put(&self, volume: &Arc<Volume>) {
+        let mut volumes = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut all = volumes.to_vec();
+        match all.get_mut(usize::from(volume.index)) {
+            Some(place) => *place = Arc::clone(volume),
+            None => all.push(Arc::clone(volume)),
+        }
+        *volumes = all.into();
+    }
 }

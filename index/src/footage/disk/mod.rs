@@ -42,6 +42,8 @@ pub(super) trait Disk: Send + Sync {
     fn sync_written(&self, touched: &[Arc<dyn DiskFile>]) -> io::Result<()>;
     /// Bytes that may still be allocated.
     fn free_bytes(&self) -> io::Result<u64>;
+    /// Lets go of the volume, for another process or another store to take.
+    fn release(&self) {}
     /// Whether writes bypass the page cache.
     fn is_direct(&self) -> bool;
 }

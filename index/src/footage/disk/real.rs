@@ -11,7 +11,7 @@ use std::{
     os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
     sync::{
-        Arc, OnceLock,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -26,6 +26,8 @@ pub(in crate::footage) struct RealDisk {
     /// Where one journal orders all metadata of the file system: a file whose length changes at each commit. See
     /// [`RealDisk::sync_written`].
     beat: Option<Beat>,
+    /// Held, not read: a lock goes with its file.
+    lock: Mutex<Option<File>>,
 }
 
 struct Beat {
@@ -34,8 +36,8 @@ struct Beat {
 }
 
 impl RealDisk {
-    /// The directory `root`, which must exist and be writable. Finds out what the file system can do.
-    pub(in crate::footage) fn new(root: &Path) -> io::Result<Self> {
+    /// The directory `root`, which must exist, be writable, and be ours: `lock` is kept. Finds out what the file system can do.
+    pub(in crate::footage) fn new(root: &Path, lock: File) -> io::Result<Self> {
         std::fs::create_dir_all(root.join("segs"))?;
         let direct = try_direct(root)?;
         let kind = fs::statfs(root)?.f_type as u64;
@@ -51,12 +53,12 @@ impl RealDisk {
         if !direct {
             tracing::warn!(path = %root.display(), "the file system refuses direct I/O, writing through the page cache");
         }
-        Ok(Self { root: root.to_owned(), direct, beat })
+        Ok(Self { root: root.to_owned(), direct, beat, lock: Mutex::new(Some(lock)) })
     }
 
     /// The directory `root`, to be read only: changes and probes nothing.
     pub(in crate::footage) fn for_reading(root: &Path) -> Self {
-        Self { root: root.to_owned(), direct: true, beat: None }
+        Self { root: root.to_owned(), direct: true, beat: None, lock: Mutex::default() }
     }
 
     fn file(&self, name: &str, writable: bool) -> io::Result<RealFile> {
@@ -100,7 +102,6 @@ impl Disk for RealDisk {
                 return Err(error);
             }
         }
-        file.sync_all()?;
         Ok(Arc::new(self.file(name, true)?))
     }
 
@@ -167,6 +168,10 @@ impl Disk for RealDisk {
     fn free_bytes(&self) -> io::Result<u64> {
         let stat = fs::statvfs(&self.root)?;
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+
+    fn release(&self) {
+        *self.lock.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     fn is_direct(&self) -> bool {

@@ -2,11 +2,12 @@
 
 mod clips;
 mod crash;
+mod disks;
 mod play;
 mod store;
 mod tools;
 
-use super::*;
+use super::{disk::Disk, volume::Volume, writer::Writer, *};
 use crate::{
     access::{AccessRequest, Action, Category, Extent, Permit, Person, Purpose, Register, Role, Scope},
     model::{
@@ -15,7 +16,7 @@ use crate::{
     },
 };
 use bytes::Bytes;
-use std::time::Instant;
+use std::{path::Path, time::Instant};
 
 pub(super) const NODE: [u8; 16] = [7; 16];
 /// A Tuesday in 2023.

@@ -1,0 +1,106 @@
+//! What was recorded on volumes whose disks are not there: it cannot be read now, and may come back. Until then its time is a gap
+//! whose cause is the disk, and the disk is named.
+
+use super::{
+    catalogue::Catalogue,
+    spans,
+    types::{Interval, IntervalState},
+    volume::{Volume, lock},
+};
+use crate::model::{GapCause, StreamId, Window};
+use std::{collections::HashMap, sync::Mutex};
+
+/// See the module. By volume.
+#[derive(Default)]
+pub(super) struct Away(Mutex<HashMap<u16, Missing>>);
+
+/// One volume's.
+struct Missing {
+    name: String,
+    streams: HashMap<StreamId, Vec<Window>>,
+}
+
+impl Away {
+    /// Remembers what the catalogue holds of a volume that is about to leave it.
+    pub(super) fn remember(&self, volume: &Volume, catalogue: &Catalogue) {
+        let mut streams: HashMap<StreamId, Vec<Window>> = HashMap::new();
+        for (stream, index) in &*catalogue.read() {
+            let mine = index.segments().iter().filter(|segment| segment.key.volume == volume.index);
+            for span in mine.flat_map(|segment| segment.spans().iter().copied()) {
+                spans::join(streams.entry(*stream).or_default(), span);
+            }
+        }
+        lock(&self.0).insert(volume.index, Missing { name: volume.name.clone(), streams });
+    }
+
+    /// The volume is back.
+    pub(super) fn forget(&self, volume: u16) {
+        lock(&self.0).remove(&volume);
+    }
+
+    /// Says of gaps in a stream's time that what was recorded then is on a disk that is not there.
+    pub(super) fn explain(&self, stream: StreamId, mut tiles: Vec<Interval>) -> Vec<Interval> {
+        for missing in lock(&self.0).values() {
+            if let Some(windows) = missing.streams.get(&stream) {
+                tiles = overlay(tiles, windows, &missing.name);
+            }
+        }
+        tiles
+    }
+}
+
+/// `windows` are in order and apart.
+fn overlay(tiles: Vec<Interval>, windows: &[Window], name: &str) -> Vec<Interval> {
+    let mut out: Vec<Interval> = Vec::with_capacity(tiles.len());
+    for tile in tiles {
+        if !matches!(tile.state, IntervalState::Gap { .. }) {
+            out.push(tile);
+            continue;
+        }
+        let mut at = tile.window.from;
+        let first = windows.partition_point(|window| window.to <= at);
+        for window in windows[first..].iter().take_while(|window| window.from < tile.window.to) {
+            let gone = window.intersect(Window::new(at, tile.window.to));
+            if gone.is_empty() {
+                continue;
+            }
+            if at < gone.from {
+                out.push(Interval { window: Window::new(at, gone.from), state: tile.state.clone() });
+            }
+            let detail = format!("disk {name} is not there");
+            out.push(Interval { window: gone, state: IntervalState::Gap { cause: GapCause::Disk, detail } });
+            at = gone.to;
+        }
+        if at < tile.window.to {
+            out.push(Interval { window: Window::new(at, tile.window.to), state: tile.state });
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::UtcMicros;
+
+    #[test]
+    fn time_on_a_disk_that_is_not_there_is_a_gap_that_names_the_disk_and_the_rest_stays_as_it_was() {
+        let window = |from, to| Window::new(UtcMicros::from_micros(from), UtcMicros::from_micros(to));
+        let gap = |from, to, cause, detail: &str| Interval {
+            window: window(from, to),
+            state: IntervalState::Gap { cause, detail: detail.to_owned() },
+        };
+        let recorded = Interval { window: window(0, 10), state: IntervalState::Recorded };
+        let tiles = vec![recorded.clone(), gap(10, 50, GapCause::Unexplained, "")];
+        let said = overlay(tiles, &[window(5, 8), window(20, 30), window(45, 90)], "d2");
+        let disk = "disk d2 is not there";
+        let expected = [
+            recorded,
+            gap(10, 20, GapCause::Unexplained, ""),
+            gap(20, 30, GapCause::Disk, disk),
+            gap(30, 45, GapCause::Unexplained, ""),
+            gap(45, 50, GapCause::Disk, disk),
+        ];
+        assert_eq!(said, expected);
+    }
+}
