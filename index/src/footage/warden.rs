@@ -209,6 +209,7 @@ impl Warden {
                 tracing::error!(volume = %volume.name, "a thread of the footage store panicked");
             }
         }
+        volume.disk.release();
         self.shared.away.remember(volume, &self.shared.catalogue);
         self.shared.catalogue.remove_volume(volume.index);
         let why = lock(&volume.stats).fare.last_error().unwrap_or("it is not configured any more").to_owned();

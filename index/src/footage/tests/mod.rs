@@ -157,7 +157,7 @@ pub(super) fn reader(store: &Arc<Store>, journal: &Arc<Journal>, streams: &[Stre
 pub(super) fn wait(what: &str, mut done: impl FnMut() -> bool) {
     let began = Instant::now();
     while !done() {
-        assert!(began.elapsed() < Duration::from_secs(20), "{what} did not come");
+        assert!(began.elapsed() < Duration::from_secs(60), "{what} did not come");
         std::thread::yield_now();
     }
 }
