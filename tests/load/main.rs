@@ -5,6 +5,7 @@
 //! could not measure.
 
 mod crash;
+mod disks;
 mod figures;
 mod live;
 mod page;
@@ -60,6 +61,12 @@ enum Name {
         #[arg(long, default_value_t = 20)]
         kills: u32,
     },
+    /// Disks that stand still, are slow, turn read-only, vanish, return, are replaced, full, added: what cameras lose by it
+    Disks {
+        /// Cameras
+        #[arg(long, default_value_t = 6)]
+        cameras: u32,
+    },
     /// Time to the first fragment, to coverage, to a still; speed of an export
     Seek {
         /// Cameras recording beside
@@ -94,6 +101,7 @@ fn main() -> Result<()> {
             Name::Record { cameras, seconds, driver } => record::record(&cameras, seconds, driver.as_deref()).await,
             Name::Room { cameras, minutes, driver } => room::room(cameras, minutes, driver.as_deref()).await,
             Name::Crash { cameras, kills } => crash::crash(cameras, kills).await,
+            Name::Disks { cameras } => disks::disks(cameras).await,
             Name::Seek { cameras, reads } => seek::seek(cameras, reads).await,
             Name::Live { seconds } => live::live(seconds).await,
             Name::Page { minutes } => page::page(minutes).await,

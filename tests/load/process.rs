@@ -85,6 +85,11 @@ impl Process {
         Ok(())
     }
 
+    /// Asks it to read its configuration again.
+    pub(crate) fn reload(&self) -> Result<()> {
+        self.signal(Signal::HUP)
+    }
+
     /// Asks it to stop and waits, at most 40 s.
     pub(crate) fn stop(mut self) -> Result<()> {
         self.signal(Signal::TERM)?;

@@ -83,6 +83,8 @@ struct Volume {
     commit_ms_p99: f64,
     recovering: bool,
     damaged: u64,
+    /// Bytes read again since start and compared with what was written.
+    verified_bytes: u64,
     last_error: Option<String>,
     sentence: Option<Words>,
     remedy: Option<Words>,
@@ -240,6 +242,7 @@ fn body(node: &Shared, volume: &VolumeHealth) -> Volume {
         commit_ms_p99: volume.commit_ms_p99,
         recovering: volume.recovering,
         damaged: volume.damaged,
+        verified_bytes: volume.verified,
         last_error: volume.last_error.clone(),
         sentence: problem.as_ref().map(|problem| problem.state.clone()),
         remedy: problem.map(|problem| problem.remedy),

@@ -129,6 +129,11 @@ impl StreamIndex {
         Some(meta)
     }
 
+    /// Whether it is one of them.
+    pub(super) fn holds(&self, key: SegmentKey) -> bool {
+        self.position(key).is_some()
+    }
+
     fn position(&self, key: SegmentKey) -> Option<usize> {
         // The one that is looked for is nearly always the newest.
         self.segments.iter().rposition(|segment| segment.key == key)
@@ -179,6 +184,23 @@ impl Catalogue {
                 segment.spans().iter().for_each(|span| spans::join(&mut index.spans, *span));
             }
         }
+    }
+
+    /// Takes time out of a segment: what was recorded then cannot be read any more.
+    pub(super) fn cut(&self, stream: StreamId, key: SegmentKey, gone: Window) {
+        let mut streams = self.write();
+        let Some(index) = streams.get_mut(&stream) else { return };
+        let newest = index.newest;
+        if let Some(mut meta) = index.remove(key) {
+            let mut left = meta.spans().to_vec();
+            spans::cut(&mut left, gone);
+            // A segment of which nothing is left keeps its place in time: its file is in use.
+            if !left.is_empty() {
+                meta.set_spans(&left);
+            }
+            index.insert(meta);
+        }
+        index.newest = newest;
     }
 
     /// Forgets a segment. Says what it was.

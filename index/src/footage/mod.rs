@@ -26,6 +26,7 @@ mod recovery;
 mod reload;
 mod retention;
 mod roster;
+mod scrub;
 mod segment;
 mod shared;
 mod shelf;
@@ -244,6 +245,7 @@ impl Store {
             volume.chores.notify_all();
         }
         let Some(warden) = lock(&self.warden).take() else { return };
+        lock(&self.shared.crew).iter().for_each(|(_, thread)| thread.thread().unpark());
         self.shared.dismiss_crews();
         self.shared.closed.store(true, Ordering::Release);
         warden.thread().unpark();

@@ -29,6 +29,13 @@ pub(super) fn join(set: &mut Vec<Window>, span: Window) {
     }
 }
 
+/// Takes `gone` out of a set.
+pub(super) fn cut(set: &mut Vec<Window>, gone: Window) {
+    let parts = |span: &Window| [Window::new(span.from, span.to.min(gone.from)), Window::new(span.from.max(gone.to), span.to)];
+    let left: Vec<_> = set.iter().flat_map(parts).filter(|part| !part.is_empty()).collect();
+    *set = left;
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

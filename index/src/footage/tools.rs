@@ -137,7 +137,7 @@ pub fn verify(dir: &Path, out: &mut dyn Write) -> Result<Verdict, ToolError> {
 }
 
 /// Reads one record whole. The inner error says which check failed.
-fn check(
+pub(super) fn check(
     file: &dyn DiskFile,
     header: &SegmentHeader,
     entry: &Entry,

@@ -27,6 +27,9 @@ pub struct Setup {
     /// How long a draft waits for the commit that makes it durable to begin, at the longest. A commit takes all that wait then, so this
     /// bounds the syncs a second too. Default 500 ms.
     pub commit_every: Duration,
+    /// Bytes a second that are read again of each volume, to see that they are what was written; 0 reads nothing. Default
+    /// 4 MiB.
+    pub scrub_bytes: u64,
     /// Pending bytes that start a commit early. Default 16 MiB.
     pub commit_bytes: usize,
 }
@@ -45,6 +48,7 @@ impl Setup {
             terms: RetentionTerms::default(),
             queue_bytes: 256 << 20,
             commit_every: Duration::from_millis(500),
+            scrub_bytes: 4 << 20,
             commit_bytes: 16 << 20,
         }
     }
@@ -309,8 +313,10 @@ pub struct VolumeHealth {
     pub last_error: Option<String>,
     /// Whether tails of an earlier run, or the catalogue, are still being read.
     pub recovering: bool,
-    /// Segments that recovery found damaged since they were stored.
+    /// Places that recovery, or reading again, found damaged since they were stored.
     pub damaged: u64,
+    /// Bytes read again since start and compared with what was written.
+    pub verified: u64,
 }
 
 /// The store's figures.

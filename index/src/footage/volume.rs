@@ -47,6 +47,8 @@ pub(super) struct Volume {
     /// No file to write to, and none to be had.
     pub(super) full: AtomicBool,
     pub(super) recovering: AtomicBool,
+    /// Bytes that were read again.
+    pub(super) verified: AtomicU64,
     /// Its threads shall end: its disk is gone.
     pub(super) retired: AtomicBool,
     /// It was taken out of the configuration.
@@ -254,6 +256,7 @@ impl Volume {
             stats: Mutex::new(Stats::new()),
             full: AtomicBool::new(false),
             recovering: AtomicBool::new(true),
+            verified: AtomicU64::new(0),
             retired: AtomicBool::new(false),
             removed: AtomicBool::new(false),
             ask_again: AtomicBool::new(false),
@@ -394,6 +397,7 @@ impl Volume {
             last_error: stats.fare.last_error().map(str::to_owned),
             recovering: self.recovering.load(Ordering::Acquire),
             damaged: stats.damaged,
+            verified: self.verified.load(Ordering::Relaxed),
         }
     }
 

@@ -4,6 +4,7 @@
 
 use super::{
     keeper::{self, Keeper, Leftovers},
+    scrub::Scrub,
     shared::Shared,
     shelf,
     types::VolumeState,
@@ -30,14 +31,19 @@ const DOUBTS: u32 = 2;
 /// The threads of a volume.
 pub(super) type Crew = Vec<(u16, JoinHandle<()>)>;
 
-/// Gives a volume its writer and its keeper.
+/// Gives a volume its writer, its keeper, and who reads it again.
 pub(super) fn staff(shared: &Arc<Shared>, volume: &Arc<Volume>, leftovers: Leftovers) -> io::Result<()> {
     let writer = Writer::new(Arc::clone(volume), Arc::clone(shared));
     let keeper = Keeper { volume: Arc::clone(volume), shared: Arc::clone(shared) };
     // A first few files at once: the rest of the pool grows while recording goes on.
     keeper.grow(4);
+    let scrub = Scrub::new(Arc::clone(volume), Arc::clone(shared));
     let named = |role: &str| Builder::new().name(format!("{role}-{}", volume.index));
-    let threads = [named("writer").spawn(move || writer::run(writer))?, named("keeper").spawn(move || keeper.run(leftovers))?];
+    let threads = [
+        named("writer").spawn(move || writer::run(writer))?,
+        named("keeper").spawn(move || keeper.run(leftovers))?,
+        named("scrub").spawn(move || scrub.run())?,
+    ];
     lock(&shared.crew).extend(threads.map(|thread| (volume.index, thread)));
     Ok(())
 }
@@ -199,6 +205,7 @@ impl Warden {
         }
         volume.retire();
         let mut crew = lock(&self.shared.crew);
+        crew.iter().filter(|(of, _)| *of == volume.index).for_each(|(_, thread)| thread.thread().unpark());
         if crew.iter().any(|(of, thread)| *of == volume.index && !thread.is_finished()) {
             return;
         }

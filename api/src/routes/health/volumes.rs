@@ -211,6 +211,7 @@ mod tests {
             last_error: None,
             recovering: false,
             damaged: 0,
+            verified: 0,
         }
     }
 

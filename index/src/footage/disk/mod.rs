@@ -54,6 +54,8 @@ pub(super) trait DiskFile: Send + Sync {
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
     /// Fills all of `bytes`, from any offset.
     fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()>;
+    /// What was read there will not be read again soon: no memory need be kept for it.
+    fn forget(&self, _offset: u64, _len: u64) {}
     /// Makes what was written to this file durable, its length included.
     fn sync(&self) -> io::Result<()>;
     /// Its length.

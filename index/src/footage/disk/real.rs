@@ -210,6 +210,11 @@ impl DiskFile for RealFile {
         self.read.read_exact_at(bytes, offset)
     }
 
+    fn forget(&self, offset: u64, len: u64) {
+        // Advice: where it is not taken, nothing is lost.
+        let _ = fs::fadvise(&self.read, offset, std::num::NonZeroU64::new(len), fs::Advice::DontNeed);
+    }
+
     fn sync(&self) -> io::Result<()> {
         Ok(fs::fdatasync(self.writer()?.as_fd())?)
     }

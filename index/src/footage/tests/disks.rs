@@ -382,3 +382,40 @@ fn a_volume_with_fewer_segments_than_streams_is_full_and_the_others_have_gaps_wi
         "{unrecorded:?}"
     );
 }
+
+#[test]
+fn what_rots_on_a_disk_is_found_by_reading_it_again_and_is_an_event_and_a_gap_of_that_cause() {
+    let site = super::Site::new();
+    let gate = stream(1, StreamKind::Main);
+    for n in 0..20 {
+        // Two runs: the first one's segment is sealed.
+        site.store.append(draft(gate, n, 3000, u32::from(n >= 10))).expect("room");
+    }
+    site.store.flush();
+    let volume = site.store.shared.volumes.get(0).expect("it is configured");
+    let (key, offset) = {
+        let streams = site.store.shared.catalogue.read();
+        let sealed = streams[&gate].segments().iter().find(|segment| segment.entries.is_none()).expect("one is sealed");
+        let file = volume.file(sealed.key.number).expect("readable");
+        let block = crate::footage::disk::read_vec(&*file, 0, 4096).expect("readable");
+        let header = crate::footage::format::SegmentHeader::decode(&block).expect("a header");
+        let (_, entries) = crate::footage::recovery::footer(&*file, &header).expect("readable").expect("a footer");
+        (sealed.key, entries[4].offset())
+    };
+    let path = site.dir.path().join("disk-1").join(volume::segment_name(key.number));
+    let file = std::fs::File::options().write(true).open(path).expect("writable");
+    std::os::unix::fs::FileExt::write_all_at(&file, b"rot", offset + 3000).expect("written");
+    let mut scrub = crate::footage::scrub::Scrub::new(Arc::clone(&volume), Arc::clone(&site.store.shared));
+    let bytes: u64 = std::iter::from_fn(|| Some(scrub.step()).filter(|bytes| *bytes > 0)).sum();
+    assert!(bytes > 10 * 15_000, "the sealed segment is read whole");
+    assert_eq!(site.store.health().volumes[0].damaged, 1);
+    let tiles = site.store.coverage(gate, window(0.0, 20.0), Duration::ZERO);
+    let gaps: Vec<_> = tiles.iter().filter(|tile| tile.state != IntervalState::Recorded).collect();
+    assert_eq!(gaps.len(), 1, "{gaps:?}");
+    assert_eq!(gaps[0].window, window(4.0, 5.0));
+    assert!(matches!(gaps[0].state, IntervalState::Gap { cause: GapCause::Damaged, .. }), "{gaps:?}");
+    wait("the event", || {
+        let entries = site.journal.read(crate::journal::Seq::new(1), 1000).expect("readable");
+        entries.iter().any(|entry| entry.kind == "footage.damaged" && entry.body["segment"] == key.number)
+    });
+}

@@ -90,6 +90,7 @@ pub(super) fn small(dir: &Path) -> Setup {
     let mut setup = Setup::new(NodeId::from_bytes(NODE), dir.to_owned(), vec![volume]);
     (setup.segment_bytes, setup.sub_segment_bytes) = (1 << 20, 1 << 20);
     setup.commit_every = Duration::from_millis(20);
+    setup.scrub_bytes = 0;
     // The footage of these tests is of 2023.
     setup.terms = RetentionTerms { standard: Duration::from_secs(100 * 365 * 86_400), ..RetentionTerms::default() };
     setup.terms.key_target = setup.terms.standard;

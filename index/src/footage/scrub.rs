@@ -1,0 +1,170 @@
+//! Reads what is stored again, slowly, and compares it with what was written: a disk that forgets does not say so by itself. What is
+//! damaged is an event, a problem on the health page, and a gap whose cause is damage, before anybody asks for it.
+//!
+//! One pass over a volume reads every sealed segment; the next one begins a week after it at the earliest. It yields: it reads no
+//! faster than its cap, and not at all while the disk does not do well or has much to write.
+
+use super::{
+    catalogue::SegmentKey,
+    disk::{DiskFile, read_vec},
+    format::{BLOCK, Entry, RECORD_HEADER, SegmentHeader, SegmentState},
+    recovery,
+    shared::Shared,
+    tools,
+    types::VolumeState,
+    volume::{Volume, lock, segment_name},
+};
+use crate::model::{GapCause, StreamId, Window};
+use serde_json::json;
+use std::{
+    io,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+/// The least time from the beginning of one pass to that of the next.
+const PASS: Duration = Duration::from_secs(7 * 86_400);
+/// With more than this waiting to be written, nothing is read.
+const BUSY: usize = 8 << 20;
+/// The longest it sleeps.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// See the module. One a volume.
+pub(super) struct Scrub {
+    volume: Arc<Volume>,
+    shared: Arc<Shared>,
+    /// What this pass has not read yet, last first.
+    left: Vec<(StreamId, SegmentKey)>,
+    began: Option<Duration>,
+    open: Option<Open>,
+}
+
+/// A segment that is being read.
+struct Open {
+    stream: StreamId,
+    key: SegmentKey,
+    file: Arc<dyn DiskFile>,
+    header: SegmentHeader,
+    entries: std::vec::IntoIter<Entry>,
+    /// Of the record before; `None` behind damage.
+    chain: Option<[u8; 32]>,
+}
+
+impl Scrub {
+    pub(super) fn new(volume: Arc<Volume>, shared: Arc<Shared>) -> Self {
+        Self { volume, shared, left: Vec::new(), began: None, open: None }
+    }
+
+    /// The thread.
+    pub(super) fn run(mut self) {
+        let ending = |scrub: &Self| scrub.shared.closing.load(Ordering::Acquire) || scrub.volume.retired.load(Ordering::Acquire);
+        while !ending(&self) {
+            let bytes = if self.may_read() { self.step() } else { 0 };
+            let cap = self.shared.setup.scrub_bytes.max(1);
+            let pause = if bytes == 0 { PAUSE } else { Duration::from_secs_f64(bytes as f64 / cap as f64) };
+            std::thread::park_timeout(pause);
+        }
+    }
+
+    fn may_read(&self) -> bool {
+        self.shared.setup.scrub_bytes > 0 && self.volume.state() == VolumeState::Ok && lock(&self.volume.queue).held() < BUSY
+    }
+
+    /// Reads one record more. Says how many bytes that were; 0 if there is nothing to read now.
+    pub(super) fn step(&mut self) -> u64 {
+        if self.open.is_none() && !self.next_segment() {
+            return 0;
+        }
+        let Some(open) = &mut self.open else { return BLOCK as u64 };
+        let Some(entry) = open.entries.next() else {
+            self.open = None;
+            return BLOCK as u64;
+        };
+        let bytes = RECORD_HEADER as u64 + u64::from(entry.payload_len);
+        match tools::check(&*open.file, &open.header, &entry, open.chain) {
+            Ok(Ok(record)) => open.chain = Some(record.chain),
+            Ok(Err(what)) => {
+                open.chain = None;
+                let (stream, key) = (open.stream, open.key);
+                self.damaged(stream, key, entry.offset(), Some(entry.window()), what);
+            }
+            // Whether the disk does well is judged by others.
+            Err(error) => {
+                open.chain = None;
+                let (stream, key) = (open.stream, open.key);
+                self.damaged(stream, key, entry.offset(), Some(entry.window()), &error.to_string());
+            }
+        }
+        if let Some(open) = &self.open {
+            open.file.forget(entry.offset(), bytes);
+        }
+        self.volume.verified.fetch_add(bytes, Ordering::Relaxed);
+        bytes
+    }
+
+    /// Opens the next segment of this pass, or begins another pass. `false` if there is none now.
+    fn next_segment(&mut self) -> bool {
+        let now = self.shared.world.monotonic();
+        if self.left.is_empty() {
+            if self.began.is_some_and(|began| now.saturating_sub(began) < PASS) {
+                return false;
+            }
+            let streams = self.shared.catalogue.read();
+            let mine =
+                |segment: &&super::catalogue::SegmentMeta| segment.key.volume == self.volume.index && segment.entries.is_none();
+            let keys = |(stream, index): (&StreamId, &super::catalogue::StreamIndex)| {
+                index.segments().iter().filter(mine).map(|segment| (*stream, segment.key)).collect::<Vec<_>>()
+            };
+            self.left = streams.iter().flat_map(keys).collect();
+            drop(streams);
+            self.left.sort_unstable_by_key(|(_, key)| std::cmp::Reverse(key.number));
+            if self.left.is_empty() {
+                return false;
+            }
+            self.began = Some(now);
+        }
+        let Some((stream, key)) = self.left.pop() else { return false };
+        match self.open(stream, key) {
+            Ok(open) => self.open = open,
+            Err(error) => self.damaged(stream, key, 0, None, &error.to_string()),
+        }
+        true
+    }
+
+    /// A segment with its footer. `None` if it was recycled meanwhile, or is damaged, which is noted.
+    fn open(&self, stream: StreamId, key: SegmentKey) -> io::Result<Option<Open>> {
+        let file = self.volume.disk.open(&segment_name(key.number))?;
+        let header = SegmentHeader::decode(&read_vec(&*file, 0, BLOCK)?);
+        let used = |header: &SegmentHeader| header.state == SegmentState::Used && header.incarnation == key.incarnation;
+        let Some(header) = header.filter(used) else {
+            self.damaged(stream, key, 0, None, "the segment's header is damaged");
+            return Ok(None);
+        };
+        let Some((_, entries)) = recovery::footer(&*file, &header)? else {
+            self.damaged(stream, key, header.size, None, "the segment's footer is damaged");
+            return Ok(None);
+        };
+        let chain = Some(header.chain);
+        Ok(Some(Open { stream, key, file, header, entries: entries.into_iter(), chain }))
+    }
+
+    /// Notes damage, once, unless the segment was removed meanwhile.
+    fn damaged(&self, stream: StreamId, key: SegmentKey, offset: u64, window: Option<Window>, what: &str) {
+        let there = self.shared.catalogue.read().get(&stream).is_some_and(|index| index.holds(key));
+        if !there {
+            return;
+        }
+        lock(&self.volume.stats).damaged += 1;
+        tracing::error!(volume = %self.volume.name, segment = key.number, offset, what, "stored footage is damaged");
+        let span = window.map(|window| [window.from, window.to]);
+        let body = json!({
+            "volume": self.volume.name, "segment": key.number, "stream": stream, "offset": offset, "window_us": span, "what": what,
+        });
+        self.shared.ledger.note("footage.damaged", body);
+        if let Some(window) = window {
+            self.shared.catalogue.cut(stream, key, window);
+            self.shared.ledger.lose(stream, window, GapCause::Damaged, 0);
+            self.volume.changed();
+        }
+    }
+}
