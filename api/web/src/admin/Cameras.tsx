@@ -28,7 +28,7 @@ export function Cameras() {
         <div className={styles.filter}>
           <Field label={words("health_filter")} value={filter} onChange={setFilter} name="filter" />
         </div>
-        <Button look="primary" onPress={() => setOpen({ camera: undefined })}>
+        <Button look="primary" data-act="add" onPress={() => setOpen({ camera: undefined })}>
           {words("admin_add_camera")}
         </Button>
       </div>

@@ -32,7 +32,7 @@ export function People() {
   return (
     <section className={styles.section} aria-label={words("people_label")}>
       <div>
-        <Button look="primary" onPress={() => setOpen({ account: undefined })}>
+        <Button look="primary" data-act="add" onPress={() => setOpen({ account: undefined })}>
           {words("people_add")}
         </Button>
       </div>

@@ -119,7 +119,6 @@ export const en = {
   tile_disconnected: "Server lost",
   tile_codec: "This machine cannot decode {codec}; choose the sub-stream",
   tile_refused: "May not be watched",
-  tile_name: "{number} {name}",
 
   playback_label: "Replay",
   playback_cameras: "Cameras",

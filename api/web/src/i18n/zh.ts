@@ -117,7 +117,6 @@ export const zh = {
   tile_disconnected: "与服务器断开",
   tile_codec: "本机不能解码 {codec}，请改看子码流",
   tile_refused: "不能观看",
-  tile_name: "{number} {name}",
 
   playback_label: "回放",
   playback_cameras: "摄像机",

@@ -44,7 +44,7 @@ export function Screen({
       <video ref={video} muted playsInline disablePictureInPicture />
       <canvas ref={canvas} data-top={picture?.onTop === "keys"} />
       {plate && <div className={styles.plate}>{plate}</div>}
-      <span className={styles.watermark} aria-hidden>
+      <span className={styles.watermark} data-watermark aria-hidden>
         {watermark}
       </span>
       <span className={styles.name}>

@@ -31,14 +31,14 @@ export function Tools({ all, chosen, engine, stream, inUs, outUs, onSeek, onMark
   return (
     <div className={styles.tools}>
       <span className={styles.transport}>
-        <Button aria-label={words("playback_back")} onPress={() => onSeek(us - 5e6)}>
-          −5 s
+        <Button onPress={() => onSeek(us - 5e6)}>
+          <span className="unseen">{words("playback_back")}</span> −5 s
         </Button>
         <Button look="primary" onPress={() => engine.play(!playing)}>
           {playing ? `❚❚ ${words("playback_pause")}` : `▶ ${words("playback_play")}`}
         </Button>
-        <Button aria-label={words("playback_forward")} onPress={() => onSeek(us + 5e6)}>
-          +5 s
+        <Button onPress={() => onSeek(us + 5e6)}>
+          <span className="unseen">{words("playback_forward")}</span> +5 s
         </Button>
       </span>
       <Choice

@@ -5,7 +5,7 @@
 import { api, nodeNowUs } from "../api";
 import type { StreamKind, UtcMicros } from "../wire";
 import { askFor, type CachedUnit, KeyCache, SLOT_US, slotOf, wantedSlots } from "./keycache";
-import { KeyRecords } from "./keyunits";
+import { type KeyRecord, KeyRecords } from "./keyunits";
 
 /** Key units ahead of the pointer in one request, for one to four cameras. */
 const AHEAD = 8;
@@ -94,9 +94,13 @@ export class Scrubber {
   #pictures = new Map<number, KeyPicture>();
   #configurations = new Map<number, CachedUnit["configuration"]>();
   #wish: Wish | undefined;
-  #stride = 1;
+  /** Seconds a step of the pointer, with its direction; 0 until it has moved. */
+  #stride = 0;
   #forgotMs = 0;
-  #inFlight = false;
+  /** What is under the pointer and what lies ahead are asked for apart, so that the one never waits for the other. */
+  #inFlight = { now: false, ahead: false };
+  /** Asked and not yet answered: `camera@slot`. */
+  #pending = new Set<string>();
   #closed = new AbortController();
 
   constructor(
@@ -119,17 +123,16 @@ export class Scrubber {
    * false where nobody waits for this very picture, as in fast play. */
   at(us: UtcMicros, sinceMs: number, measured: boolean): void {
     const last = this.#wish;
-    if (last && last.us !== us && sinceMs - last.atMs < SPEED_FOR_MS) {
-      const moved = Math.round((us - last.us) / SLOT_US);
-      this.#stride = moved === 0 ? Math.sign(us - last.us) * Math.max(1, Math.abs(Math.sign(this.#stride))) : moved;
-    } else if (!last || sinceMs - last.atMs >= SPEED_FOR_MS) this.#stride = 1;
+    if (!last || sinceMs - last.atMs >= SPEED_FOR_MS) this.#stride = 0;
+    else if (last.us !== us) this.#stride = Math.round((us - last.us) / SLOT_US) || Math.sign(us - last.us);
     if (sinceMs - this.#forgotMs > FORGET_EVERY_MS) {
       this.#forgotMs = sinceMs;
       this.#cache.forgetNone(nodeNowUs() - SETTLED_US);
     }
     this.#wish = { us, atMs: sinceMs, waiting: new Set(this.#pictures.keys()), measured };
     for (const camera of this.#pictures.keys()) this.#try(camera);
-    void this.#fetch();
+    void this.#fetch("now");
+    void this.#fetch("ahead");
   }
 
   stop(): void {
@@ -165,56 +168,66 @@ export class Scrubber {
     });
   }
 
-  /** One request at a time; when it ends, the newest wish decides whether there is another. */
-  async #fetch(): Promise<void> {
-    if (this.#inFlight) return;
-    this.#inFlight = true;
+  /** One request of a kind at a time; when it ends, the newest wish decides whether there is another. */
+  async #fetch(kind: "now" | "ahead"): Promise<void> {
+    if (this.#inFlight[kind]) return;
+    this.#inFlight[kind] = true;
     try {
-      for (let wants = this.#wants(); wants.length > 0; wants = this.#wants()) await this.#ask(wants);
+      for (let wants = this.#wants(kind); wants.length > 0; wants = this.#wants(kind)) await this.#ask(wants);
     } catch {
       // An abort, or a node that does not answer: the pointer's next move asks again.
     } finally {
-      this.#inFlight = false;
+      this.#inFlight[kind] = false;
     }
   }
 
-  #wants(): { camera: number; at_us: UtcMicros[] }[] {
+  #wants(kind: "now" | "ahead"): { camera: number; at_us: UtcMicros[] }[] {
     const wish = this.#wish;
     if (!wish || this.#closed.signal.aborted) return [];
+    const nowSlot = slotOf(nodeNowUs());
     const wants = [];
     for (const camera of this.#pictures.keys()) {
-      const nowSlot = slotOf(nodeNowUs());
-      const slots = wantedSlots(this.#cache, camera, wish.us, this.#stride || 1, AHEAD).filter((slot) => slot <= nowSlot);
-      // Ahead is fetched in one go with what is needed now, or once half of it is used up.
-      if (slots[0] === slotOf(wish.us) || slots.length > AHEAD / 2) wants.push({ camera, at_us: slots.map(askFor) });
+      const slots = wantedSlots(this.#cache, camera, wish.us, this.#stride, kind === "now" ? 0 : AHEAD).filter(
+        (slot) => slot <= nowSlot && !this.#pending.has(`${camera}@${slot}`),
+      );
+      // What lies ahead is fetched in one go, once half of it is used up.
+      if (slots.length > (kind === "now" ? 0 : AHEAD / 2)) wants.push({ camera, at_us: slots.map(askFor) });
     }
     return wants;
   }
 
   async #ask(wants: { camera: number; at_us: UtcMicros[] }[]): Promise<void> {
-    const asked = new Set(wants.flatMap(({ camera, at_us }) => at_us.map((us) => `${camera}@${us}`)));
-    const response = await api.keyUnits(this.stream, wants, this.#closed.signal);
-    const reader = response.body?.getReader();
-    const records = new KeyRecords();
-    while (reader) {
-      const { done, value } = await reader.read();
-      if (done) break;
-      for (const record of records.push(value)) {
-        if (record.kind === "init") {
-          this.#configurations.set(record.camera, record.configuration);
-          continue;
-        }
-        const configuration = this.#configurations.get(record.camera);
-        const unit = record.kind === "unit" && configuration ? { ...record, configuration } : null;
-        this.#cache.put(record.camera, record.askedUs, unit);
-        asked.delete(`${record.camera}@${record.askedUs}`);
-        this.#try(record.camera);
+    const asked = new Map(
+      wants.flatMap(({ camera, at_us }) => at_us.map((us) => [`${camera}@${slotOf(us)}`, { camera, us }] as const)),
+    );
+    for (const key of asked.keys()) this.#pending.add(key);
+    try {
+      const response = await api.keyUnits(this.stream, wants, this.#closed.signal);
+      const reader = response.body?.getReader();
+      const records = new KeyRecords();
+      while (reader) {
+        const { done, value } = await reader.read();
+        if (done) break;
+        for (const record of records.push(value)) this.#take(record, asked);
       }
+      // An instant that the answer left out has no picture; asking for it again and again would never end.
+      for (const { camera, us } of asked.values()) this.#cache.put(camera, us, null);
+    } finally {
+      for (const key of asked.keys()) this.#pending.delete(key);
     }
-    // An instant that the answer left out has no picture; asking for it again and again would never end.
-    for (const left of asked) {
-      const [camera, us] = left.split("@").map(Number);
-      if (camera !== undefined && us !== undefined) this.#cache.put(camera, us, null);
+  }
+
+  #take(record: KeyRecord, asked: Map<string, unknown>): void {
+    if (record.kind === "init") {
+      this.#configurations.set(record.camera, record.configuration);
+      return;
     }
+    const configuration = this.#configurations.get(record.camera);
+    const unit = record.kind === "unit" && configuration ? { ...record, configuration } : null;
+    this.#cache.put(record.camera, record.askedUs, unit);
+    const key = `${record.camera}@${slotOf(record.askedUs)}`;
+    asked.delete(key);
+    this.#pending.delete(key);
+    this.#try(record.camera);
   }
 }

@@ -46,7 +46,8 @@ export function TopBar({
       </span>
       <Waiting />
       {me.purpose && (
-        <Button look="quiet" onPress={onPurpose} aria-label={words("purpose_change")}>
+        <Button look="quiet" onPress={onPurpose}>
+          <span className="unseen">{words("purpose_change")}</span>
           <span className={styles.purpose}>
             <span className={styles.dim}>{words("purpose_label")} </span>
             {words(categoryKey(me.purpose.category))}

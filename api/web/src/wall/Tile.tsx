@@ -88,7 +88,6 @@ export function Tile({
   register,
 }: TileProps) {
   const words = useWords();
-  const name = camera ? words("tile_name", { number: camera.id, name: camera.name }) : words("wall_empty_tile");
   const corner = mark(words, state);
   return (
     <li style={placeStyle(place)} className={spot ? styles.spot : undefined}>
@@ -100,21 +99,28 @@ export function Tile({
         data-camera={camera?.id}
         data-spot={spot}
         aria-current={current}
-        aria-label={`${spot ? `${words("wall_spot")} ` : ""}${name} · ${stateText(words, state)}`}
         tabIndex={tabbable ? 0 : -1}
         onFocus={onSelect}
         onClick={onOpen}
       >
         <span className={styles.kept} />
-        <Middle state={state} spot={spot} />
-        {watermark && <span className={styles.watermark}>{watermark}</span>}
+        {spot && <span className="unseen">{words("wall_spot")}</span>}
         {camera && (
           <span className={styles.name}>
-            <b>{camera.id}</b>
-            {camera.name}
+            <b>{camera.id}</b> {camera.name}
           </span>
         )}
-        {corner && <span className={styles.mark}>{corner}</span>}
+        <Middle state={state} spot={spot} />
+        {watermark && (
+          <span className={styles.watermark} data-watermark aria-hidden>
+            {watermark}
+          </span>
+        )}
+        {corner && (
+          <span className={styles.mark} aria-hidden>
+            {corner}
+          </span>
+        )}
       </button>
     </li>
   );
@@ -126,7 +132,8 @@ function Middle({ state, spot }: { state: TileState; spot: boolean }) {
     case "live":
     case "key":
     case "stale":
-      return null;
+      // The corner's sign, in words for who hears the page.
+      return <span className="unseen">{stateText(words, state)}</span>;
     case "offline":
     case "paused":
       return (
@@ -145,7 +152,11 @@ function Middle({ state, spot }: { state: TileState; spot: boolean }) {
         </span>
       );
     case "empty":
-      return <span className={styles.words}>{spot ? words("wall_spot_empty") : ""}</span>;
+      return spot ? (
+        <span className={styles.words}>{words("wall_spot_empty")}</span>
+      ) : (
+        <span className="unseen">{stateText(words, state)}</span>
+      );
     default:
       return <span className={styles.words}>{stateText(words, state)}</span>;
   }

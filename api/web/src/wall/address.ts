@@ -1,5 +1,5 @@
 /** `/wall?l=16&p=2&s=1042&q=main`: layout, group, the camera in the spot, its stream. */
-export const LAYOUTS = [1, 4, 9, 16] as const;
+export const LAYOUTS = [1, 4, 9, 16, 25, 36, 64] as const;
 export type Layout = (typeof LAYOUTS)[number];
 export type SpotStream = "auto" | "sub" | "main";
 export type WallAddress = { l?: Layout; p?: number; s?: number; q?: "sub" | "main" };

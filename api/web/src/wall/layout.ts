@@ -5,29 +5,34 @@ import type { Layout } from "./address";
 export type Place = { x: number; y: number; width: number; height: number };
 export type Arrangement = { spot: Place; tiles: Place[] };
 
-/** Columns and rows of the grid, and the side of the spot in cells: the rest is exactly the layout's number of tiles. */
-const GRIDS: Record<Layout, { columns: number; rows: number; spot: number }> = {
-  1: { columns: 1, rows: 1, spot: 1 },
-  4: { columns: 5, rows: 4, spot: 4 },
-  9: { columns: 5, rows: 5, spot: 4 },
-  16: { columns: 5, rows: 5, spot: 3 },
+/** Columns and rows of the grid, and the spot's in cells: the rest is exactly the layout's number of tiles. Cells are as near to the
+ * shape of a picture as such a rest allows. */
+const GRIDS: Record<Layout, { columns: number; rows: number; spot: [columns: number, rows: number] }> = {
+  1: { columns: 1, rows: 1, spot: [1, 1] },
+  4: { columns: 5, rows: 4, spot: [4, 4] },
+  9: { columns: 5, rows: 5, spot: [4, 4] },
+  16: { columns: 5, rows: 5, spot: [3, 3] },
+  25: { columns: 7, rows: 7, spot: [6, 4] },
+  36: { columns: 8, rows: 6, spot: [4, 3] },
+  64: { columns: 10, rows: 10, spot: [6, 6] },
 };
 
 export function arrange(layout: Layout): Arrangement {
   const { columns, rows, spot } = GRIDS[layout];
-  const cell = (column: number, row: number, side: number): Place => ({
+  const [spotColumns, spotRows] = spot;
+  const cell = (column: number, row: number, wide: number, high: number): Place => ({
     x: column / columns,
     y: row / rows,
-    width: side / columns,
-    height: side / rows,
+    width: wide / columns,
+    height: high / rows,
   });
   const tiles: Place[] = [];
   for (let row = 0; row < rows; row++) {
     for (let column = 0; column < columns; column++) {
-      if (column >= spot || row >= spot) tiles.push(cell(column, row, 1));
+      if (column >= spotColumns || row >= spotRows) tiles.push(cell(column, row, 1, 1));
     }
   }
-  return { spot: cell(0, 0, spot), tiles };
+  return { spot: cell(0, 0, spotColumns, spotRows), tiles };
 }
 
 export type Direction = "up" | "down" | "left" | "right";
