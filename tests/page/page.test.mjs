@@ -220,6 +220,24 @@ test("health names what is wrong first, and every camera", async () => {
   await shoot(page, "health");
 });
 
+test("the ledger says for each day how much is recorded, in a figure, and leads to the longest gap", async () => {
+  const camera = room.lastCamera;
+  const gap = await until("the ledger knows the gap", 60, () => newestGap(camera));
+  await page.goto(`${room.url}/health/ledger?q=sub`);
+  const row = page.locator(`tr[data-line="${camera}"]`);
+  await row.waitFor();
+  const cell = row.locator("button:not([disabled])").last();
+  const share = Number(/[\d.]+/.exec(await cell.innerText())[0]);
+  assert.ok(share > 0 && share < 100, `${share} % of a day with a gap`);
+  await cell.click();
+  const causes = page.locator("section[aria-label='缺失原因']");
+  await causes.locator("a").first().waitFor({ timeout: 30_000 });
+  assert.ok((await causes.innerText()).includes(gap.cause.zh), `names ${gap.cause.zh}`);
+  await shoot(page, "ledger");
+  await causes.locator("a").first().click();
+  await page.waitForURL(/\/playback\?c=16/);
+});
+
 test("an administrator adds a camera with the driver of our own, sees it record, and removes it", async () => {
   const { cameras } = await api("/cameras");
   const main = cameras[0].streams.find(({ kind }) => kind === "main").address;

@@ -192,7 +192,7 @@ export const api = {
   events: (wish: EventsWish, signal?: AbortSignal) => json<EventsAnswer>("GET", `/events${query(wish)}`, undefined, signal),
   eventKinds: (signal?: AbortSignal) => json<EventKinds>("GET", "/events/kinds", undefined, signal),
   ledger: (
-    wanted: { from_us: UtcMicros; to_us: UtcMicros; by: LedgerBy; stream: StreamKind; place?: string },
+    wanted: { from_us: UtcMicros; to_us: UtcMicros; by: LedgerBy; stream: StreamKind; place?: string; levels?: number },
     signal?: AbortSignal,
   ) => json<Ledger>("GET", `/ledger${query(wanted)}`, undefined, signal, PATIENCE_FOR_SUMS_MS),
   retention: (signal?: AbortSignal) => json<Retention>("GET", "/retention", undefined, signal),

@@ -300,15 +300,23 @@ export type FoundEvent = {
   objects: { class: string; count: number }[];
   source: { name: string; topic: string | null; id: string | null };
 };
-export type EventHistogram = { step_s: number; from_us: UtcMicros; counts: number[] };
+/** Not `complete`: only what happened since `counted_from_us` is counted. */
+export type EventHistogram = {
+  step_s: number;
+  from_us: UtcMicros;
+  counts: number[];
+  complete: boolean;
+  counted_from_us: UtcMicros | null;
+};
 export type EventCoverage = {
   indexed_to_seq: number;
   journal_seq: number;
-  indexed_to_us: UtcMicros | null;
+  /** 0 before anything is indexed. */
+  indexed_to_us: UtcMicros;
   lag_s: number;
   complete: boolean;
-  /** Calendar days, such as `2026-11-23`; null when nothing is indexed. */
-  days: { from: string; to: string } | null;
+  /** From when to when events are known; null when none is. */
+  days: { from_us: UtcMicros; to_us: UtcMicros } | null;
   rebuilding: boolean;
   problem: string | null;
   sources: { node: string; state: "current" | "behind" | "failed"; lag_s: number }[];
@@ -316,7 +324,7 @@ export type EventCoverage = {
 export type EventsAnswer = {
   events: FoundEvent[];
   /** Cursor of the older ones. */
-  next: string | null;
+  next: number | null;
   /** Not exact: at least so many. */
   total: { count: number; exact: boolean };
   /** How the text was understood when nothing matched as written. */
@@ -336,7 +344,7 @@ export type EventsWish = {
   to_us?: UtcMicros;
   hours?: string;
   limit?: number;
-  before?: string;
+  before?: number;
   facets?: 1;
   histogram_s?: number | undefined;
 };

@@ -2,7 +2,7 @@
 import { nodeNowUs } from "../api";
 import health from "../health/Health.module.css";
 import { useWords } from "../i18n";
-import { moment, span } from "../time";
+import { calendarDay, moment, span } from "../time";
 import type { EventCoverage } from "../wire";
 import styles from "./Events.module.css";
 
@@ -18,8 +18,10 @@ export function Coverage({ coverage }: { coverage: EventCoverage }) {
   return (
     <span className={whole ? health.dim : styles.partial} data-whole={whole}>
       {!whole && "◐ "}
-      {coverage.days ? words("coverage_days", { from: coverage.days.from, to: coverage.days.to }) : words("coverage_no_days")}
-      {coverage.indexed_to_us !== null && ` · ${words("coverage_to", { time: moment(coverage.indexed_to_us, nowUs) })}`}
+      {coverage.days
+        ? words("coverage_days", { from: calendarDay(coverage.days.from_us), to: calendarDay(coverage.days.to_us) })
+        : words("coverage_no_days")}
+      {coverage.indexed_to_us > 0 && ` · ${words("coverage_to", { time: moment(coverage.indexed_to_us, nowUs) })}`}
       {coverage.lag_s >= BEHIND_S && ` · ${words("coverage_lag", { span: span(coverage.lag_s * 1000) })}`}
       {coverage.rebuilding && ` · ${words("coverage_rebuilding")}`}
       {!coverage.complete && !coverage.rebuilding && ` · ${words("coverage_partial")}`}

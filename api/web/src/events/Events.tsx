@@ -45,7 +45,7 @@ export function Events() {
         },
         signal,
       ),
-    initialPageParam: "",
+    initialPageParam: 0,
     getNextPageParam: (last: EventsAnswer) => last.next ?? undefined,
     placeholderData: keepPreviousData,
   });

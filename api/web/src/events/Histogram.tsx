@@ -72,6 +72,10 @@ export function Histogram({ histogram, onSpan }: { histogram: EventHistogram; on
       <figcaption>
         <span>{moment(from_us, nowUs)}</span>
         <span>
+          {over === undefined &&
+            !histogram.complete &&
+            histogram.counted_from_us !== null &&
+            `◐ ${words("events_counted_from", { time: moment(histogram.counted_from_us, nowUs) })}`}
           {over !== undefined &&
             words("events_bar", { time: moment(startUs(over), nowUs), n: counts[over] ?? 0, span: `${step_s / 60} min` })}
         </span>

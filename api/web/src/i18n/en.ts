@@ -386,6 +386,7 @@ export const en = {
   events_kinds: "Kinds",
   events_histogram: "Events over time: {bars} bars from {from}, {n} in all",
   events_bar: "{span} from {time}: {n}",
+  events_counted_from: "only counted since {time}",
   events_total: "{n} events",
   events_total_least: "{n} or more",
   corrected_homophone: "Nothing matched as written; searched by sound",

@@ -384,6 +384,7 @@ export const zh = {
   events_kinds: "类型",
   events_histogram: "事件分布：自 {from} 起 {bars} 段，共 {n} 条",
   events_bar: "{time} 起 {span}：{n} 条",
+  events_counted_from: "只统计了 {time} 以来的",
   events_total: "{n} 条",
   events_total_least: "{n} 条以上",
   corrected_homophone: "没有原样匹配，已按同音字查找",

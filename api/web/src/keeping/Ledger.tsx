@@ -16,6 +16,8 @@ import { Tabs } from "./Tabs";
 
 /** The day so far changes; a minute is fresh enough for a sum over days. */
 const EVERY_MS = 60_000;
+/** A place is where cameras stand, however deep in the tree. */
+const ALL_LEVELS = 6;
 
 export function Ledger() {
   const words = useWords();
@@ -30,7 +32,7 @@ export function Ledger() {
     queryKey: ["ledger", first, days.length, by, stream, address.p],
     queryFn: ({ signal }) => {
       const wanted = { from_us: new Date(`${first}T00:00:00`).getTime() * 1000, to_us: Math.floor(nodeNowUs()), by, stream };
-      return api.ledger({ ...wanted, ...(address.p && { place: address.p }) }, signal);
+      return api.ledger({ ...wanted, levels: ALL_LEVELS, ...(address.p && { place: address.p }) }, signal);
     },
     placeholderData: keepPreviousData,
     refetchInterval: EVERY_MS,
