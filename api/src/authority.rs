@@ -10,6 +10,7 @@ use crate::{
     node::Shared,
     refusal::{Refusal, words},
     sign_in::logins::{Doing, Login},
+    sources::Source,
     visit::Visit,
 };
 use axum::{
@@ -35,6 +36,7 @@ pub struct Authority {
     node: Shared,
     from: IpAddr,
     signed_in: Option<(Arc<Login<Visit>>, Arc<Person>)>,
+    source: Option<Arc<Source>>,
 }
 
 impl Authority {
@@ -43,12 +45,19 @@ impl Authority {
     /// # Errors
     /// 401 for nobody, 403 for whoever may not pass.
     pub fn establish(node: &Shared, door: Door, request: &Request) -> Result<Self, Refusal> {
-        check_sender(request.method(), request.headers())?;
+        // A box is known by its token, which no browser sends by itself.
+        if door != Door::Reporter {
+            check_sender(request.method(), request.headers())?;
+        }
         let from = request.extensions().get::<ConnectInfo<SocketAddr>>();
         let from = from.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(peer)| peer.ip().to_canonical());
-        let nobody = Self { node: node.clone(), from, signed_in: None };
+        let nobody = Self { node: node.clone(), from, signed_in: None, source: None };
         if door == Door::Anyone || (door == Door::Scraper && shows_token(node, request.headers())) {
             return Ok(nobody);
+        }
+        if door == Door::Reporter {
+            let source = bearer(request.headers()).and_then(|token| node.sources.find(token)).ok_or_else(Refusal::signed_out)?;
+            return Ok(Self { source: Some(source), ..nobody });
         }
         let doing = doing(request.headers());
         let login = cookie(request.headers()).and_then(|cookie| node.logins.find(cookie, doing));
@@ -59,7 +68,7 @@ impl Authority {
             return Err(Refusal::signed_out());
         };
         match door {
-            Door::Anyone | Door::SignedIn => {}
+            Door::Anyone | Door::SignedIn | Door::Reporter => {}
             Door::Settled if person.must_change_password => return Err(Refusal::password_change_due()),
             Door::Settled => {}
             Door::Needs(action) => drop(person.may(action, None).map_err(denied)?),
@@ -94,6 +103,42 @@ impl Authority {
     /// As [`Authority::person`].
     pub fn login(&self) -> Result<&Arc<Login<Visit>>, Refusal> {
         self.signed_in.as_ref().map(|(login, _)| login).ok_or_else(Refusal::signed_out)
+    }
+
+    /// The analytics box that asks.
+    ///
+    /// # Errors
+    /// 401 if it is none.
+    pub fn source(&self) -> Result<Arc<Source>, Refusal> {
+        self.source.clone().ok_or_else(Refusal::signed_out)
+    }
+
+    /// The same person's authority now, for whatever lasts longer than a request: rights may have been taken away.
+    ///
+    /// # Errors
+    /// 401 if they are signed out, 403 if they may no longer search.
+    pub fn renewed(&self) -> Result<Self, Refusal> {
+        let login = self.login()?;
+        let person = self.node.person(&login.person).filter(|_| !login.ended.is_cancelled()).ok_or_else(Refusal::signed_out)?;
+        drop(person.may(Action::Search, None).map_err(denied)?);
+        Ok(Self { signed_in: Some((login.clone(), Arc::new(person))), ..self.clone() })
+    }
+
+    /// Writes the record of a search for events and waits until it is durable.
+    ///
+    /// # Errors
+    /// 403 without the right or a purpose; 503 if the record cannot be written, for then nothing may be shown.
+    pub async fn note_search(&self, window: Window, question: String) -> Result<(), Refusal> {
+        let grant = self.grant(Action::Search, &[], None)?;
+        let extent = Extent::recorded([], window);
+        let request = AccessRequest { login: self.login()?.id.clone(), from: self.from, extent, purpose: self.purpose()? };
+        let (send, receive) = tokio::sync::oneshot::channel();
+        self.node.register.note_search_then(grant, request, question, move |result| drop(send.send(result)));
+        match receive.await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(not_admitted(&AdmitError::Journal(error))),
+            Err(_) => Err(register_closed()),
+        }
     }
 
     /// The cameras this person may list, by number.
@@ -244,9 +289,12 @@ fn doing(headers: &HeaderMap) -> Doing {
     if headers.get(OUR_PAGE).is_some_and(|value| value == "1") { Doing::Person } else { Doing::Machine }
 }
 
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()).and_then(|v| v.strip_prefix("Bearer "))
+}
+
 fn shows_token(node: &Shared, headers: &HeaderMap) -> bool {
-    let shown = headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()).and_then(|v| v.strip_prefix("Bearer "));
-    match (&node.config.metrics_token, shown) {
+    match (&node.config.metrics_token, bearer(headers)) {
         // Comparing digests takes the same time wherever they differ.
         (Some(token), Some(shown)) => blake3::hash(token.expose().as_bytes()) == blake3::hash(shown.as_bytes()),
         _ => false,

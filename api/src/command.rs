@@ -10,6 +10,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use index::{
     access::{Actor, Person, Role, Scope},
     accounts::{Account, Accounts, PasswordHash},
+    events::{self, IndexLimits},
     footage::tools::{self, Verdict},
     journal::Journal,
 };
@@ -34,6 +35,9 @@ pub enum Command {
     /// Looks after the people of a stopped node.
     #[command(subcommand)]
     Person(PersonCommand),
+    /// Looks after the index of events of a stopped node.
+    #[command(subcommand)]
+    Events(EventsCommand),
 }
 
 /// Which configuration.
@@ -82,6 +86,17 @@ pub enum JournalCommand {
         /// The node's state directory.
         #[arg(long, value_name = "DIR")]
         state: PathBuf,
+    },
+}
+
+/// See [`Command::Events`].
+#[derive(Subcommand)]
+pub enum EventsCommand {
+    /// Makes the index anew from the journal. The old one serves until the new one is complete.
+    Rebuild {
+        /// The node's configuration.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
     },
 }
 
@@ -155,6 +170,7 @@ impl Command {
             Self::CheckConfig(file) => check_config(file),
             Self::Footage(footage) => footage.run(),
             Self::Journal(JournalCommand::Verify { state }) => verify_journal(&state),
+            Self::Events(EventsCommand::Rebuild { config }) => rebuild_events(&Config::load(&config)?),
             Self::Person(PersonCommand::Add { name, config, roles, display, one_time: _ }) => {
                 let config = Config::load(&config)?;
                 add_person(&config, name, roles, display)
@@ -226,6 +242,15 @@ fn verify_journal(state: &std::path::Path) -> anyhow::Result<()> {
         Some(verified) => println!("{}: the chain holds: {verified:?}", dir.display()),
         None => bail!("{} holds no journal", dir.display()),
     }
+    Ok(())
+}
+
+fn rebuild_events(config: &Config) -> anyhow::Result<()> {
+    let state = room::open_state(&config.state_dir)?;
+    let journal = Journal::open(&state.journal(), state.node()).context("open the journal")?;
+    let limits = IndexLimits { keep_days: config.event_days };
+    let rebuilt = events::rebuild(&state.events(), journal, limits).context("make the index of events anew")?;
+    println!("{}: {} events in {:.1} s", state.events().display(), rebuilt.events, rebuilt.took.as_secs_f64());
     Ok(())
 }
 

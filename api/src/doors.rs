@@ -25,6 +25,8 @@ pub enum Door {
     Settled,
     /// Whoever the policy allows this. What it allows for which camera is asked again with the camera at hand.
     Needs(Action),
+    /// An analytics box that shows its token; no person.
+    Reporter,
     /// As `Needs(ReadMetrics)`, or a scraper that shows the configured token.
     Scraper,
 }

@@ -23,5 +23,6 @@ pub mod refusal;
 pub mod room;
 pub mod routes;
 pub mod sign_in;
+pub mod sources;
 pub mod tls;
 pub mod visit;

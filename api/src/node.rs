@@ -7,12 +7,14 @@ use crate::{
     headers::Hosts,
     refusal::Refusal,
     sign_in::{logins::Logins, passwords::Passwords},
+    sources::Sources,
     visit::Visit,
 };
 use index::{
     access::{Actor, Person, Register},
     accounts::{Accounts, Throttle},
     cameras::Cameras,
+    events::Events,
     footage::Store,
     journal::{Journal, JournalError, Record, Seq},
     model::{Camera, CameraId, NodeId, UtcMicros},
@@ -22,7 +24,7 @@ use std::sync::{
     Arc, Mutex,
     atomic::{AtomicUsize, Ordering},
 };
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 /// How many reads of footage go on at once, beside recording. Each is a few disk reads on a thread of its own.
 const READS_AT_ONCE: usize = 8;
@@ -44,6 +46,12 @@ pub struct Node {
     pub store: Arc<Store>,
     /// Its history.
     pub journal: Arc<Journal>,
+    /// What happened, and the index that finds it.
+    pub events: Arc<Events>,
+    /// Rung after each commit of the journal.
+    pub commits: watch::Receiver<()>,
+    /// Analytics boxes that report events.
+    pub sources: Sources,
     /// Who watched what.
     pub register: Arc<Register>,
     /// Who may sign in.
@@ -68,6 +76,8 @@ pub struct Node {
     pub reads: Reads,
     /// How often the cameras changed; live sockets wait for it.
     pub cameras_changed: tokio::sync::watch::Sender<u64>,
+    /// Turns at searching events: fewer, so that putting events in keeps up.
+    pub searches: Reads,
 }
 
 /// Turns at reading: a bounded number at once, a bounded number waiting (I11), so that reads never starve recording (I10).
@@ -78,11 +88,17 @@ pub struct Reads {
 
 impl Default for Reads {
     fn default() -> Self {
-        Self { turns: Arc::new(Semaphore::new(READS_AT_ONCE)), waiting: AtomicUsize::new(0) }
+        Self::new(READS_AT_ONCE)
     }
 }
 
 impl Reads {
+    /// So many turns at once.
+    #[must_use]
+    pub fn new(at_once: usize) -> Self {
+        Self { turns: Arc::new(Semaphore::new(at_once)), waiting: AtomicUsize::new(0) }
+    }
+
     /// Runs `read` on a blocking thread when it is its turn.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ use crate::{
     node::{Node, Reads, Shared},
     routes,
     sign_in::{logins::Logins, passwords::Passwords},
+    sources::Sources,
     tls,
 };
 use anyhow::{Context, ensure};
@@ -20,6 +21,7 @@ use index::{
     access::Register,
     accounts::Accounts,
     cameras::Cameras,
+    events::{Events, IndexLimits},
     footage::{RetentionTerms, Setup, Store, VolumeSetup},
     journal::{Journal, Record},
     model::{CameraId, Driver, UtcMicros},
@@ -33,7 +35,10 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
 
 /// How long requests that are under way may take to finish when the node stops.
 const GRACE: Duration = Duration::from_secs(3);
@@ -45,6 +50,9 @@ const HEADER_PATIENCE: Duration = Duration::from_secs(15);
 
 /// Passwords hashed at once: each takes 19 MiB and a core for tens of milliseconds.
 const HASHES_AT_ONCE: usize = 2;
+
+/// Questions to the index of events at once: each is some tens of milliseconds of a core.
+const SEARCHES_AT_ONCE: usize = 2;
 
 /// A running room.
 pub struct Room {
@@ -99,6 +107,10 @@ impl Room {
         let address = listener.local_addr()?;
         let state = open_state(&config.state_dir)?;
         let journal = Journal::open(&state.journal(), state.node()).context("open the journal")?;
+        let (ring, commits) = watch::channel(());
+        journal.on_commit(move |_| drop(ring.send_replace(())));
+        let limits = IndexLimits { keep_days: config.event_days };
+        let events = Events::open(&state.events(), Arc::clone(&journal), limits).context("open the index of events")?;
         let register = Register::open(Arc::clone(&journal)).context("open the access register")?;
         let accounts = Accounts::open(&state.people(), Arc::clone(&journal)).context("open the people file")?;
         let key = NodeKey::open_or_create(&state.key()).context("open the key for camera passwords")?;
@@ -109,6 +121,7 @@ impl Room {
         let store = Store::open(store_setup(&config, &state), Arc::clone(&journal)).context("open the footage store")?;
         let ingest = start_ingest(&config, &store, &journal, &catalogue)?;
         let node = Arc::new(Node {
+            sources: Sources::new(&config.sources),
             id: state.node(),
             started: UtcMicros::now(),
             hosts: Hosts::new(&config.http.allowed_hosts),
@@ -122,6 +135,9 @@ impl Room {
             config,
             store,
             journal,
+            events: Arc::new(events),
+            commits,
+            searches: Reads::new(SEARCHES_AT_ONCE),
             register,
             catalogue,
             ingest,
@@ -180,6 +196,8 @@ impl Room {
             parts.store.close();
             drop(parts.journal.append(Record::new(UtcMicros::now(), "node.stopped", serde_json::json!({}))));
             parts.journal.close();
+            // The last records are in the journal now, and so can be found at once after the next start.
+            parts.events.close();
         });
         if closed.await.is_err() {
             tracing::error!("the store did not close cleanly; recovery will read its tails at the next start");
@@ -235,19 +253,21 @@ fn start_ingest(config: &Config, store: &Arc<Store>, journal: &Arc<Journal>, cat
         cores => cores,
     };
     let journal = Arc::clone(journal);
+    let cameras = Arc::clone(catalogue);
     Ingest::start(IngestSetup {
         store: Arc::clone(store),
         cores,
         tick: config.ingest_tick,
         allow: AddressPolicy::new(config.allow_networks.clone()),
-        on_event: Box::new(move |event| drop(journal.append(record(&event)))),
+        on_event: Box::new(move |event| drop(journal.append(record(&event, cameras.get(event.stream.camera))))),
         memory: Arc::new(Memory(Arc::clone(catalogue))),
     })
     .context("start the threads that talk to cameras")
 }
 
-/// A camera's event as the journal keeps it.
-fn record(event: &CameraEvent) -> Record {
+/// A camera's event as the journal keeps it: with the camera's name and place, so that it is found by them whatever the camera
+/// is called later.
+fn record(event: &CameraEvent, camera: Option<index::cameras::Entry>) -> Record {
     let mut body = serde_json::json!({ "camera": event.stream.camera, "stream": event.stream });
     let detail = match &event.kind {
         ingest::CameraEventKind::Recording { down_s } => serde_json::json!({ "down_s": down_s }),
@@ -257,6 +277,10 @@ fn record(event: &CameraEvent) -> Record {
         ingest::CameraEventKind::DriverChosen(driver) => serde_json::json!({ "driver": driver }),
         _ => serde_json::json!({}),
     };
+    if let Some(entry) = camera {
+        body["name"] = entry.camera.name.into();
+        body["place"] = entry.camera.place.into();
+    }
     if let (Some(body), serde_json::Value::Object(detail)) = (body.as_object_mut(), detail) {
         body.extend(detail);
     }

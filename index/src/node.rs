@@ -85,6 +85,12 @@ impl StateDir {
         self.path.join("journal")
     }
 
+    /// Where the index of events lives.
+    #[must_use]
+    pub fn events(&self) -> PathBuf {
+        self.path.join("events")
+    }
+
     /// The file of people.
     #[must_use]
     pub fn people(&self) -> PathBuf {

@@ -25,6 +25,39 @@ pub(super) struct File {
     pub(super) metrics: Metrics,
     #[serde(default)]
     pub(super) log: Log,
+    #[serde(default)]
+    pub(super) events: Events,
+    #[serde(default, rename = "source")]
+    pub(super) sources: Vec<SourceEntry>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Events {
+    pub(super) keep_days: u32,
+}
+
+impl Default for Events {
+    fn default() -> Self {
+        Self { keep_days: 180 }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SourceEntry {
+    pub(super) name: String,
+    pub(super) token_file: PathBuf,
+    #[serde(default)]
+    pub(super) places: Vec<String>,
+    #[serde(default)]
+    pub(super) cameras: Vec<CameraId>,
+    #[serde(default = "fifty")]
+    pub(super) rate_per_s: u32,
+}
+
+fn fifty() -> u32 {
+    50
 }
 
 #[derive(Deserialize)]

@@ -9,8 +9,10 @@ mod file;
 pub use amount::ByteCount;
 pub use file::LogFormat;
 
+use crate::sources::SourceConfig;
 use file::{CameraEntry, File};
 use index::{
+    access::Scope,
     footage::shortfall,
     model::{Camera, Credentials, Secret, Tier},
 };
@@ -62,6 +64,10 @@ pub struct Config {
     pub cameras: Vec<(Camera, Option<Credentials>)>,
     /// What a scraper of `/metrics` shows instead of a sign-in.
     pub metrics_token: Option<Secret>,
+    /// Analytics boxes that report events.
+    pub sources: Vec<SourceConfig>,
+    /// How many days of events stay findable.
+    pub event_days: u32,
     /// How log lines are written.
     pub log_format: LogFormat,
     /// What is logged, as tracing's `EnvFilter` reads it.
@@ -200,6 +206,7 @@ impl Config {
             cameras.push(check_camera(entry, &place, &file_path)?);
         }
         check_fit(&file.footage, &volumes, &cameras)?;
+        let sources = check_sources(&file.sources, &file_path)?;
         let metrics_token = match &file.metrics.token_file {
             Some(path) => Some(read_secret(&file_path(path), "metrics.token_file")?),
             None => None,
@@ -242,6 +249,13 @@ impl Config {
             allow_networks: networks,
             cameras,
             metrics_token,
+            sources,
+            event_days: match file.events.keep_days {
+                days @ 30..=3650 => days,
+                days => {
+                    return Err(problem("events.keep_days", format!("{days} days"), "Keep 30 to 3650 days of events findable"));
+                }
+            },
             log_format: file.log.format,
             log_filter: file.log.filter,
         })
@@ -297,6 +311,31 @@ fn check_fit(footage: &file::Footage, volumes: &[Volume], cameras: &[(Camera, Op
         ),
         format!("Give the volumes {} MiB or more in all{smaller}", short.needed.div_ceil(1 << 20)),
     ))
+}
+
+fn check_sources(entries: &[file::SourceEntry], file_path: &dyn Fn(&Path) -> PathBuf) -> Result<Vec<SourceConfig>, Problem> {
+    let mut sources: Vec<SourceConfig> = Vec::new();
+    for (n, entry) in entries.iter().enumerate() {
+        let place = format!("source {:?} (the {}. [[source]])", entry.name, n + 1);
+        if entry.name.trim().is_empty() || sources.iter().any(|source| source.name == entry.name) {
+            return Err(problem(place, "its name is empty or another source's", "Name each analytics box once"));
+        }
+        let places = entry.places.iter().map(|levels| Scope::Place(levels.split('/').map(str::to_owned).collect()));
+        let scopes: Vec<Scope> = places.chain(entry.cameras.iter().map(|camera| Scope::Camera(*camera))).collect();
+        if scopes.is_empty() || !(1..=20_000).contains(&entry.rate_per_s) {
+            return Err(problem(
+                place,
+                "it names no place and no camera, or its rate is not 1 to 20,000 a second",
+                "Write places = [\"东苑社区\"] or cameras = [7], and rate_per_s = 50",
+            ));
+        }
+        let token = read_secret(&file_path(&entry.token_file), &format!("{place}: token_file"))?;
+        if token.expose().len() < 16 {
+            return Err(problem(place, "its token is shorter than 16 characters", "Make one with: openssl rand -hex 24"));
+        }
+        sources.push(SourceConfig { name: entry.name.clone(), token, scopes, rate_per_s: entry.rate_per_s });
+    }
+    Ok(sources)
 }
 
 fn check_camera(

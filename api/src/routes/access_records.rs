@@ -61,6 +61,9 @@ pub(super) struct RecordBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     window: Option<WindowBody>,
     purpose: PurposeOf,
+    /// What was searched for; absent for looks at pictures.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    question: Option<String>,
     /// Why it was refused; absent if it was admitted.
     #[serde(skip_serializing_if = "Option::is_none")]
     refused: Option<String>,
@@ -91,8 +94,9 @@ pub(super) struct PurposeOf {
     responses((status = 200, body = Records), (status = 403, body = Refusal)))]
 pub(super) async fn list(authority: Authority, Query(query): Query<RecordsQuery>) -> Result<Json<Records>, Refusal> {
     let action = query.action.as_deref().map(|word| {
-        let named = Action::ALL.into_iter().find(|action| action.is_media() && action.word() == word);
-        named.ok_or_else(|| Refusal::bad_request("action is live, playback, still or export").on("action"))
+        let named =
+            Action::ALL.into_iter().find(|action| (action.is_media() || *action == Action::Search) && action.word() == word);
+        named.ok_or_else(|| Refusal::bad_request("action is live, playback, still, export or search").on("action"))
     });
     let during = (query.from_us.is_some() || query.to_us.is_some()).then(|| {
         Window::new(
@@ -131,6 +135,7 @@ fn body(record: AccessRecord) -> RecordBody {
             Span::Recorded(window) => Some(WindowBody { from_us: window.from.as_micros(), to_us: window.to.as_micros() }),
         },
         purpose: PurposeOf { category: began.category, text: began.text, case: began.case },
+        question: began.question,
         refused: began.refused,
         ended_us: record.end.map(|end| end.at.as_micros()),
         bytes: record.end.and_then(|end| end.bytes),

@@ -43,6 +43,7 @@ fn write(node: &Shared) -> String {
     page.one("start_time_seconds", "gauge", node.started.as_micros() as f64 / 1e6);
     page.one("logins", "gauge", node.logins.count());
     page.one("journal_tail", "counter", node.journal.tail().get());
+    events(&mut page, node);
     streams(&mut page, node, now);
     volumes(&mut page, node);
     let figures = &node.figures;
@@ -59,6 +60,17 @@ fn write(node: &Shared) -> String {
     figures.requests.write("haohe_http_request_seconds", &mut page.0);
     figures.live_age.write("haohe_live_age_seconds", &mut page.0);
     page.0
+}
+
+fn events(page: &mut Page, node: &Shared) {
+    let coverage = node.events.coverage(index::model::Window::ALL);
+    page.one("events_indexed_total", "counter", node.events.added());
+    page.one("events_index_behind_records", "gauge", coverage.journal.get().saturating_sub(coverage.indexed_to.get()));
+    page.one("events_index_failed", "gauge", u8::from(coverage.problem.is_some()));
+    page.kind("identity_refused_total", "counter");
+    for (door, why, count) in node.events.refused.all() {
+        page.with("identity_refused_total", &format!("door=\"{door}\",why=\"{}\"", why.word()), count);
+    }
 }
 
 /// A figure of a stream: its name, its kind, how to read it.

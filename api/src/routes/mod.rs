@@ -4,6 +4,7 @@ mod access_records;
 mod cameras;
 mod coverage;
 mod docs;
+mod events;
 mod exports;
 mod footage;
 mod fragments;
@@ -74,6 +75,11 @@ pub fn all(node: &Shared) -> (Router<Shared>, OpenApi, Vec<Entry>) {
         .add(Door::Needs(Action::ChangePeople), routes!(people::new_password))
         .add(Door::Needs(Action::ListCameras), routes!(cameras::list))
         .add(Door::Needs(Action::ListCameras), routes!(tree::tree))
+        .add(Door::Needs(Action::Search), routes!(events::find))
+        .add(Door::Needs(Action::Search), routes!(events::kinds))
+        .add(Door::Needs(Action::Search), routes!(events::feed::feed))
+        .add(Door::Needs(Action::Search), routes!(events::reports::bookmark))
+        .add(Door::Reporter, routes!(events::reports::report))
         .add(Door::Needs(Action::ChangeCameras), routes!(cameras::add))
         .add(Door::Needs(Action::ChangeCameras), routes!(cameras::change))
         .add(Door::Needs(Action::ChangeCameras), routes!(cameras::remove))

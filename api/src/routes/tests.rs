@@ -14,6 +14,8 @@ use serde_json::{Value, json};
 use std::net::SocketAddr;
 use tower::ServiceExt;
 
+mod events;
+
 const PASSWORD: &str = "moat-and-old-town-five";
 
 /// A running room with no cameras to dial, asked without a socket.
@@ -44,7 +46,13 @@ impl Fixture {
         let dir = tempfile::tempdir().expect("a directory");
         std::fs::create_dir(dir.path().join("d1")).expect("a volume");
         std::fs::write(dir.path().join("token"), "scraper-token-4711\n").expect("a token");
+        std::fs::write(dir.path().join("box"), "box-token-0123456789\n").expect("a token");
         let text = r#"
+            [[source]]
+            name = "box1"
+            token_file = "box"
+            places = ["东苑"]
+            rate_per_s = 5
             [node]
             name = "东苑社区"
             tier = "room"
@@ -174,6 +182,8 @@ async fn every_route_turns_away_nobody_and_the_wrong_role() {
             let person = fixture.room.node.person(name).expect("a person");
             let allowed = match entry.door {
                 Door::Anyone | Door::SignedIn => true,
+                // A person is not a box, whatever their role: turned away as nobody.
+                Door::Reporter => continue,
                 Door::Settled => !person.must_change_password,
                 Door::Needs(action) => person.may(action, None).is_ok(),
                 Door::Scraper => person.may(Action::ReadMetrics, None).is_ok(),

@@ -16,6 +16,8 @@ pub enum Action {
     Still,
     /// Take a copy of footage out of the system.
     Export,
+    /// Find events, be told of them, and mark moments.
+    Search,
     /// See which cameras there are and how they do.
     ListCameras,
     /// See how the node does.
@@ -32,11 +34,12 @@ pub enum Action {
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Live,
         Self::Playback,
         Self::Still,
         Self::Export,
+        Self::Search,
         Self::ListCameras,
         Self::ReadHealth,
         Self::ReadRegister,
@@ -60,6 +63,7 @@ impl Action {
     fn roles(self) -> &'static [Role] {
         match self {
             Self::Live | Self::Playback | Self::Still | Self::Export => &[Role::Operator],
+            Self::Search => &[Role::Operator, Role::Admin],
             Self::ListCameras | Self::ReadHealth => &Role::ALL,
             Self::ReadRegister => &[Role::Auditor],
             Self::ReadMetrics => &[Role::Admin, Role::Auditor],
@@ -75,6 +79,7 @@ impl Action {
             Self::Playback => "playback",
             Self::Still => "still",
             Self::Export => "export",
+            Self::Search => "search",
             Self::ListCameras => "list_cameras",
             Self::ReadHealth => "read_health",
             Self::ReadRegister => "read_register",

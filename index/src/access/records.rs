@@ -54,6 +54,9 @@ pub struct Began {
     /// The case or document.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub case: Option<String>,
+    /// What was searched for, if it was a search.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub question: Option<String>,
     /// Why it was refused: a code of [`super::Denied`]. `None` if it was admitted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
@@ -98,6 +101,12 @@ pub struct Page {
 }
 
 impl AccessRecord {
+    /// An access that has begun. A search is over at once: nothing of it goes on.
+    pub(super) fn begun(seq: Seq, at: UtcMicros, began: Began) -> Self {
+        let end = (began.action == Action::Search).then_some(AccessEnd { at, bytes: Some(0) });
+        Self { seq, at, began, end }
+    }
+
     /// Which streams and which time it was about.
     #[must_use]
     pub fn extent(&self) -> Extent {
@@ -132,8 +141,8 @@ impl Fact {
             let ended: Ended = serde_json::from_slice(body).ok()?;
             return Some(Self::Ended(ended.access, AccessEnd { at, bytes: ended.bytes }));
         }
-        let began = serde_json::from_slice(body).ok()?;
-        Some(Self::Began(Box::new(AccessRecord { seq, at, began, end: None })))
+        let began: Began = serde_json::from_slice(body).ok()?;
+        Some(Self::Began(Box::new(AccessRecord::begun(seq, at, began))))
     }
 }
 

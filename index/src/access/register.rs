@@ -121,6 +121,27 @@ impl Register {
         });
     }
 
+    /// Writes the record of a search and calls `then` when it is durable, as [`Register::admit_then`] does: nothing found may
+    /// leave before. `request.extent` needs no streams; `question` is what was asked for.
+    pub fn note_search_then(
+        &self,
+        grant: Grant,
+        request: AccessRequest,
+        question: String,
+        then: impl FnOnce(Result<Seq, JournalError>) + Send + 'static,
+    ) {
+        let AccessRequest { login, from, extent, purpose } = request;
+        let (person, action) = grant.spend();
+        let began = Began {
+            category: Some(purpose.category()),
+            text: purpose.text().to_owned(),
+            case: purpose.case().map(str::to_owned),
+            question: Some(question),
+            ..began(action, &person, login, from, &extent)
+        };
+        self.write_began(began, then);
+    }
+
     /// Notes that somebody was refused, without waiting: attempts belong in the register too.
     pub fn refuse(&self, action: Action, person: &Person, login: String, from: IpAddr, extent: &Extent, why: Denied) {
         let began = Began { refused: Some(why.code().to_owned()), ..began(action, person, login, from, extent) };
@@ -169,7 +190,7 @@ impl Register {
         let projection = Arc::clone(&self.projection);
         self.journal.append_then(Record::new(at, format!("access.{word}"), body), move |result| {
             if let Ok(seq) = result {
-                lock(&projection).apply(Fact::Began(Box::new(AccessRecord { seq, at, began, end: None })));
+                lock(&projection).apply(Fact::Began(Box::new(AccessRecord::begun(seq, at, began))));
             }
             then(result);
         });
@@ -252,6 +273,7 @@ fn began(action: Action, person: &Person, login: String, from: IpAddr, extent: &
         category: None,
         text: String::new(),
         case: None,
+        question: None,
         refused: None,
     }
 }

@@ -57,6 +57,7 @@ fn expected(roles: &BTreeSet<Role>, action: Action, in_scope: bool, whole: bool)
     let (operator, auditor, admin) = (is(Role::Operator), is(Role::Auditor), is(Role::Admin));
     match action {
         Action::Live | Action::Playback | Action::Still | Action::Export => operator && !auditor && in_scope,
+        Action::Search => (operator || admin) && !auditor && in_scope,
         Action::ListCameras | Action::ReadHealth => (operator || auditor || admin) && in_scope,
         Action::ChangeCameras => admin && !auditor && in_scope,
         Action::ReadRegister => auditor && in_scope && whole,

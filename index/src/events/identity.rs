@@ -249,7 +249,11 @@ pub(super) fn in_value(value: &Value) -> Option<Identity> {
         Value::Number(number) => in_text(&number.to_string()),
         Value::Array(items) if items.len() >= TEMPLATE_NUMBERS && items.iter().all(Value::is_number) => Some(Identity::Template),
         Value::Array(items) => items.iter().find_map(in_value),
-        Value::Object(fields) => fields.iter().find_map(|(name, value)| in_name(name).or_else(|| in_value(value))),
+        Value::Object(fields) => fields.iter().find_map(|(name, value)| {
+            // A class names what was seen: `Face` and `LicensePlate` are classes whose objects are identities.
+            let class = value.as_str().filter(|_| name.eq_ignore_ascii_case("class")).and_then(in_name);
+            in_name(name).or(class).or_else(|| in_value(value))
+        }),
         Value::Null | Value::Bool(_) => None,
     }
 }
@@ -359,6 +363,7 @@ mod tests {
         assert_eq!(in_value(&json!(vec![0.5; 16])), Some(Identity::Template));
         assert_eq!(in_value(&json!({"a": {"faceId": 1}})), Some(Identity::Name));
         assert_eq!(in_value(&json!(13_912_345_678_u64)), Some(Identity::Telephone));
+        assert_eq!(in_value(&json!({"objects": [{"class": "LicensePlate"}]})), Some(Identity::Name));
         assert_eq!(in_value(&json!([0.1, 0.2, 0.9, 1.0])), None);
     }
 }

@@ -97,6 +97,12 @@ impl Events {
         results
     }
 
+    /// Whether a report, as a source sent it, says who somebody is anywhere in it.
+    #[must_use]
+    pub fn identity_in(&self, report: &serde_json::Value) -> Option<Identity> {
+        identity::in_value(report)
+    }
+
     /// How far the index is, and what it knows.
     #[must_use]
     pub fn coverage(&self, window: Window) -> Coverage {

@@ -73,11 +73,13 @@ fn same_kind(run: &str, c: char) -> bool {
 pub(super) fn tokens(text: &str) -> Tokens {
     let pieces = pieces(text);
     let mut tokens = Tokens::default();
-    for (place, piece) in pieces.iter().enumerate() {
+    // What parts words takes no place: people type 东苑社区3号楼 for the third building of that community.
+    let written: Vec<&Piece> = pieces.iter().filter(|piece| **piece != Piece::Gap).collect();
+    for (place, piece) in written.iter().enumerate() {
         match piece {
             Piece::Han(c) => {
                 tokens.places.push((place, c.to_string()));
-                if let Some(Piece::Han(next)) = pieces.get(place + 1) {
+                if let Some(Piece::Han(next)) = written.get(place + 1) {
                     tokens.places.push((place, format!("{c}{next}")));
                 }
             }
