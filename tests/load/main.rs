@@ -4,8 +4,11 @@
 //! and takes costs from the kernel's accounting. Nothing here fails because a figure is bad: it prints it. It fails when it
 //! could not measure.
 
+mod chinese;
 mod crash;
 mod disks;
+mod district;
+mod events;
 mod figures;
 mod live;
 mod page;
@@ -82,6 +85,35 @@ enum Name {
         #[arg(long, default_value_t = 20)]
         seconds: u64,
     },
+    /// Events through journal and index: how many a second on one core, bytes each, how soon they are found
+    Index {
+        /// Events
+        #[arg(long, default_value_t = 300_000)]
+        events: u64,
+    },
+    /// Questions to a month of events, by class, while 2,000 a second come in
+    Search {
+        /// Events in the month
+        #[arg(long, default_value_t = 1_000_000)]
+        events: u64,
+        /// Questions of each class
+        #[arg(long, default_value_t = 100)]
+        questions: u32,
+    },
+    /// Chinese questions with labelled answers: precision at 10 and recall, of both halves of the set
+    Chinese,
+    /// kill -9 in a storm of events, again and again: lost, doubled, and whether a rebuild is the same index
+    EventsCrash {
+        /// Kills
+        #[arg(long, default_value_t = 50)]
+        kills: u32,
+    },
+    /// What `events-crash` kills
+    #[command(hide = true)]
+    EventsStorm {
+        /// The folder of journal and index
+        folder: std::path::PathBuf,
+    },
     /// The page in headless Chromium: first picture on a wall of 16, scrubbing, memory
     Page {
         /// Minutes of watching before memory is read
@@ -104,6 +136,11 @@ fn main() -> Result<()> {
             Name::Disks { cameras } => disks::disks(cameras).await,
             Name::Seek { cameras, reads } => seek::seek(cameras, reads).await,
             Name::Live { seconds } => live::live(seconds).await,
+            Name::Index { events } => events::index(events),
+            Name::Search { events, questions } => events::search(events, questions),
+            Name::Chinese => chinese::chinese(),
+            Name::EventsCrash { kills } => events::crash(kills),
+            Name::EventsStorm { folder } => events::storm(&folder),
             Name::Page { minutes } => page::page(minutes).await,
         }
     })
