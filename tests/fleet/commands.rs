@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use clap::Args;
-use fleet::{AudioPlan, Auth, Checker, DigestAlgorithm, Fleet, FleetSpec, Rule, StreamLog, control::Order};
+use fleet::{AudioPlan, Auth, Checker, DigestAlgorithm, Fleet, FleetSpec, Over, Rule, StreamLog, control::Order};
 use index::model::{StreamKind, UtcMicros, Window};
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 use tokio::{
@@ -117,6 +117,7 @@ impl Serve {
             self.control.is_none_or(|at| at.ip().is_loopback()),
             "--control must be a loopback address: it has no password"
         );
+        fleet::raise_file_limit();
         let fleet = Arc::new(Fleet::start(self.spec()?).context("start the fleet")?);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         tokio::task::LocalSet::new().block_on(&runtime, self.watch(&fleet))?;
@@ -246,16 +247,20 @@ pub(crate) struct Drain {
     /// Only these streams; both without it.
     #[arg(long)]
     kind: Option<StreamKind>,
-    /// For how many seconds.
+    /// For how many seconds after all of them play.
     #[arg(long, default_value_t = 10)]
     seconds: u64,
+    /// By datagrams instead of within the connections.
+    #[arg(long)]
+    udp: bool,
 }
 
 impl Drain {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         let kinds: Vec<_> = StreamKind::ALL.into_iter().filter(|kind| self.kind.is_none_or(|only| only == *kind)).collect();
         let streams = (1..=self.cameras).flat_map(|camera| kinds.iter().map(move |kind| format!("cam/{camera}/{kind}")));
-        let drained = fleet::drain(self.fleet, streams.collect(), Duration::from_secs(self.seconds))?;
+        let over = if self.udp { Over::Udp } else { Over::Tcp };
+        let drained = fleet::drain(self.fleet, streams.collect(), over, Duration::from_secs(self.seconds));
         println!("{}", serde_json::to_string(&drained)?);
         Ok(if drained.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }

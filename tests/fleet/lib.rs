@@ -34,7 +34,7 @@ mod stats;
 
 pub use check::{Checker, Condition, Report, Span, StreamReport, Verdict, pictures};
 pub use clip::{Clip, ClipError, ClipSpec};
-pub use drain::{Drained, drain};
+pub use drain::{Drained, Over, drain, raise_file_limit};
 pub use faults::{Active, Effects, Fault, Rule, RuleError, Who};
 pub use quirks::{Act, ELSEWHERE, Habit, Moment, Quirk, all as quirks};
 pub use scene::{Class, Happening, Object, Scene, Weather, What};

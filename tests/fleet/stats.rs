@@ -21,7 +21,7 @@ pub(crate) struct Counters {
     late: [AtomicU64; 128],
 }
 
-/// A report. Rates are of the time since the report before, or since the start.
+/// A report. Rates and jitter are of the time since the report before, or since the start.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct Stats {
     /// Sessions that play now.
@@ -46,7 +46,7 @@ pub struct Stats {
     pub cpu_s: f64,
     /// Share of one core used.
     pub cpu_cores: f64,
-    /// How late half of the units were sent, in milliseconds, since the start.
+    /// How late half of the units were sent, in milliseconds.
     pub jitter_ms_p50: f64,
     /// How late one in a hundred was.
     pub jitter_ms_p99: f64,
@@ -54,6 +54,9 @@ pub struct Stats {
     pub jitter_ms_max: f64,
     /// Seconds since the fleet started.
     pub up_s: f64,
+    /// The buckets of lateness so far, for the next report's share of them.
+    #[serde(skip)]
+    late: Vec<u64>,
 }
 
 impl Counters {
@@ -85,8 +88,7 @@ impl Counters {
         self.wait_us.fetch_add(span.as_micros() as u64, Relaxed);
     }
 
-    fn late_ms(&self, share: f64) -> f64 {
-        let counts: Vec<u64> = self.late.iter().map(|bucket| bucket.load(Relaxed)).collect();
+    fn late_ms(counts: &[u64], share: f64) -> f64 {
         let wanted = (counts.iter().sum::<u64>() as f64 * share).ceil() as u64;
         let mut seen = 0;
         for (bucket, count) in counts.iter().enumerate() {
@@ -103,6 +105,9 @@ impl Counters {
         let cpu_s = self.cpu_us.iter().map(|cpu| cpu.load(Relaxed)).sum::<u64>() as f64 / 1e6;
         let (bytes, up_s) = (self.bytes.load(Relaxed), up.as_secs_f64());
         let span = (up_s - before.up_s).max(1e-3);
+        let late: Vec<u64> = self.late.iter().map(|bucket| bucket.load(Relaxed)).collect();
+        let told = before.late.iter().copied().chain(std::iter::repeat(0));
+        let since: Vec<u64> = late.iter().zip(told).map(|(now, then)| now - then).collect();
         Stats {
             sessions: self.sessions.load(Relaxed),
             sessions_ever: self.sessions_ever.load(Relaxed),
@@ -115,10 +120,11 @@ impl Counters {
             mbit_per_s: (bytes.saturating_sub(before.bytes)) as f64 * 8.0 / 1e6 / span,
             cpu_s,
             cpu_cores: (cpu_s - before.cpu_s) / span,
-            jitter_ms_p50: self.late_ms(0.5),
-            jitter_ms_p99: self.late_ms(0.99),
-            jitter_ms_max: self.late_ms(1.0),
+            jitter_ms_p50: Self::late_ms(&since, 0.5),
+            jitter_ms_p99: Self::late_ms(&since, 0.99),
+            jitter_ms_max: Self::late_ms(&since, 1.0),
             up_s,
+            late,
         }
     }
 }

@@ -4,8 +4,8 @@ use crate::{
     figures::Figures,
     site::{Client, Plan, Site},
 };
+use ::fleet::{Checker, Span, StreamReport, control::sent_log, pictures};
 use anyhow::{Context, Result};
-use fleet::{Checker, Span, StreamReport, control::sent_log, pictures};
 use index::model::{UtcMicros, Window};
 use std::{
     net::SocketAddr,

@@ -5,8 +5,10 @@ use crate::{
     process::Process,
     site::{Client, Plan, Site},
 };
+use ::fleet::Stamp;
 use anyhow::{Context, Result};
 use futures::{SinkExt, StreamExt};
+use index::model::{UtcMicros, VideoCodec};
 use std::time::{Duration, Instant};
 use tokio_tungstenite::tungstenite::Message;
 
@@ -31,14 +33,19 @@ pub(crate) async fn live(seconds: u64) -> Result<()> {
         let watching: Vec<_> = watching.collect();
         tokio::time::sleep(Duration::from_secs(2)).await;
         let cores = cpu_cores(&room, Duration::from_secs(seconds)).await?;
-        let mut ages = Vec::new();
+        let (mut whole, mut inside) = (Vec::new(), Vec::new());
         for viewer in watching {
-            ages.extend(viewer.await??);
+            for seen in viewer.await?? {
+                whole.extend(seen.whole_ms);
+                inside.push(seen.inside_ms);
+            }
         }
-        figures.add(&format!("frames_{viewers}"), ages.len() as f64, "frames");
-        for (suffix, share) in [("p50", 0.50), ("p95", 0.95), ("p99", 0.99)] {
-            ages.sort_by(f64::total_cmp);
-            figures.add(&format!("latency_ms_{suffix}_{viewers}"), crate::figures::percentile(&ages, share), "ms");
+        figures.add(&format!("frames_{viewers}"), inside.len() as f64, "frames");
+        for (name, samples) in [("latency_ms", &mut whole), ("inside_ms", &mut inside)] {
+            samples.sort_by(f64::total_cmp);
+            for (suffix, share) in [("p50", 0.50), ("p95", 0.95), ("p99", 0.99)] {
+                figures.add(&format!("{name}_{suffix}_{viewers}"), crate::figures::percentile(samples, share), "ms");
+            }
         }
         figures.add(&format!("cpu_pct_per_viewer_{viewers}"), (cores - idle) * 100.0 / f64::from(viewers), "% of a core");
     }
@@ -54,26 +61,44 @@ async fn cpu_cores(room: &Process, span: Duration) -> Result<f64> {
     Ok((room.cost()?.cpu_s - before) / started.elapsed().as_secs_f64())
 }
 
-/// One viewer of one camera's main stream at its full rate. Answers the age of each frame in milliseconds, from the arrival
-/// of its last packet at the recorder's socket to the writing of its message, as its header says.
-async fn watch(client: Client, camera: u32, span: Duration) -> Result<Vec<f64>> {
+/// How old one frame was.
+struct Seen {
+    /// From the instant at which the camera was to send it until a viewer had it: the camera's own lateness, the wait for the
+    /// reader's turn, the way through the recorder and TLS, and the viewer's turn. `None` for a frame without the camera's stamp.
+    whole_ms: Option<f64>,
+    /// From the reading of its last packet at the recorder's socket to the making of its message, as its header says.
+    inside_ms: f64,
+}
+
+/// One viewer of one camera's main stream at its full rate.
+async fn watch(client: Client, camera: u32, span: Duration) -> Result<Vec<Seen>> {
     let mut socket = client.web_socket("/api/v1/media").await?;
     let wanted = serde_json::json!({"op": "sub", "ch": 1, "camera": camera, "tier": FULL_RATE});
     socket.send(Message::text(wanted.to_string())).await?;
     let end = tokio::time::Instant::now() + span;
-    let mut ages = Vec::new();
+    let mut seen = Vec::new();
     let mut cached = true;
     while let Ok(message) = tokio::time::timeout_at(end, socket.next()).await {
         let Message::Binary(frame) = message.context("the room closed the socket")?? else { continue };
+        let now = UtcMicros::now();
         let header: [u8; 20] = frame.get(..20).and_then(|h| h.try_into().ok()).context("a frame without its header")?;
         let age_us = u32::from_be_bytes([header[16], header[17], header[18], header[19]]);
         // The cached pictures that open a view are old by nature; live ones follow.
         cached = cached && age_us > 1_000_000 || header[1] == 0;
         if !cached && matches!(header[1], 1 | 2) {
-            ages.push(f64::from(age_us) / 1000.0);
+            let whole_ms = stamped(&frame[20..]).map(|sent| now.as_micros().saturating_sub(sent.as_micros()) as f64 / 1000.0);
+            seen.push(Seen { whole_ms, inside_ms: f64::from(age_us) / 1000.0 });
         }
     }
     // The first two seconds hold the rest of the cached group of pictures.
-    let opening = ages.len().min(50);
-    Ok(ages.split_off(opening))
+    let opening = seen.len().min(50);
+    Ok(seen.split_off(opening))
+}
+
+/// When the camera was to send an access unit: its stamp is the first NAL unit.
+fn stamped(unit: &[u8]) -> Option<UtcMicros> {
+    let (length, rest) = unit.split_first_chunk::<4>()?;
+    let nal = rest.get(..u32::from_be_bytes(*length) as usize)?;
+    let stamp = [VideoCodec::H264, VideoCodec::H265].into_iter().find_map(|codec| Stamp::read(codec, nal))?;
+    stamp.ok().map(|stamp| stamp.utc)
 }

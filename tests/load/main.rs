@@ -10,6 +10,7 @@ mod disks;
 mod district;
 mod events;
 mod figures;
+mod fleet;
 mod live;
 mod page;
 mod process;
@@ -79,6 +80,12 @@ enum Name {
         #[arg(long, default_value_t = 200)]
         reads: u32,
     },
+    /// The simulated cameras themselves: sessions, Mbit/s, CPU, jitter, with a client that throws the bytes away
+    Fleet {
+        /// Seconds measured each
+        #[arg(long, default_value_t = 30)]
+        seconds: u64,
+    },
     /// Frame in at the socket to bytes out at the WebSocket, with 1, 16 and 64 viewers
     Live {
         /// Seconds measured each
@@ -135,6 +142,7 @@ fn main() -> Result<()> {
             Name::Crash { cameras, kills } => crash::crash(cameras, kills).await,
             Name::Disks { cameras } => disks::disks(cameras).await,
             Name::Seek { cameras, reads } => seek::seek(cameras, reads).await,
+            Name::Fleet { seconds } => fleet::fleet(seconds).await,
             Name::Live { seconds } => live::live(seconds).await,
             Name::Index { events } => events::index(events),
             Name::Search { events, questions } => events::search(events, questions),

@@ -4,8 +4,8 @@ use crate::{
     process::{Cost, Process},
     site::{Plan, Segments, Site},
 };
+use ::fleet::{Checker, Report, control::sent_log, pictures};
 use anyhow::{Context, Result};
-use fleet::{Checker, Report, control::sent_log, pictures};
 use index::model::{UtcMicros, Window};
 use std::{
     fs, io,
