@@ -2,7 +2,7 @@
 
 use crate::{
     figures::Figures,
-    site::{Client, Plan, Site},
+    site::{Client, Clips, Plan, Site},
 };
 use ::fleet::{Checker, Span, StreamReport, control::sent_log, pictures};
 use anyhow::{Context, Result};
@@ -21,7 +21,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 pub(crate) async fn crash(cameras: u32, kills: u32) -> Result<()> {
     // A kill leaves every open segment for good, mostly empty; its unused bytes are given back, which takes a moment.
     let seconds = u64::from(kills) * 40 + 120;
-    let mut site = Site::prepare("crash", Plan { cameras, sub: false, seconds, driver: None })?;
+    let mut site = Site::prepare("crash", Plan { cameras, sub: false, seconds, driver: None, clips: Clips::Full })?;
     let fleet = site.start_fleet()?;
     let mut room = site.start_room()?;
     site.sign_in().await?.wait_recording(cameras, LIMIT).await?;

@@ -5,7 +5,7 @@
 use crate::{
     figures::Figures,
     process::Process,
-    site::{Client, Plan, Site},
+    site::{Client, Clips, Plan, Site},
 };
 use anyhow::{Context, Result, bail, ensure};
 use index::model::UtcMicros;
@@ -95,7 +95,7 @@ struct Lost {
 
 /// One fault, on disks and a room of its own. `None` if this machine cannot bring it about.
 async fn watch(fault: Fault, cameras: u32, figures: &mut Figures) -> Result<Option<Lost>> {
-    let mut site = Site::prepare("disks", Plan { cameras, sub: false, seconds: 60, driver: None })?;
+    let mut site = Site::prepare("disks", Plan { cameras, sub: false, seconds: 60, driver: None, clips: Clips::Full })?;
     let folder = site.config().parent().context("a folder")?.to_owned();
     let mut disks = Vec::new();
     for n in 0..3 {

@@ -3,7 +3,7 @@
 use crate::{
     figures::Figures,
     process::Process,
-    site::{Client, Plan, Site},
+    site::{Client, Clips, Plan, Site},
 };
 use ::fleet::Stamp;
 use anyhow::{Context, Result};
@@ -17,7 +17,8 @@ const FULL_RATE: &str = "main";
 
 /// `tests/measure live`.
 pub(crate) async fn live(seconds: u64) -> Result<()> {
-    let mut site = Site::prepare("live", Plan { cameras: CAMERAS, sub: true, seconds: 5 * seconds + 90, driver: None })?;
+    let mut site =
+        Site::prepare("live", Plan { cameras: CAMERAS, sub: true, seconds: 5 * seconds + 90, driver: None, clips: Clips::Full })?;
     let fleet = site.start_fleet()?;
     let room = site.start_room()?;
     let client = site.sign_in().await?;

@@ -12,6 +12,7 @@ mod events;
 mod figures;
 mod fleet;
 mod live;
+mod mass_return;
 mod page;
 mod process;
 mod record;
@@ -70,6 +71,15 @@ enum Name {
         /// Cameras
         #[arg(long, default_value_t = 6)]
         cameras: u32,
+    },
+    /// All cameras gone and back at once: until 95 % and all record again, and what that asks of the recorder
+    Return {
+        /// Cameras
+        #[arg(long, default_value_t = 290)]
+        cameras: u32,
+        /// Seconds they are gone: long enough that waits between attempts have grown to their longest
+        #[arg(long, default_value_t = 90)]
+        outage: u64,
     },
     /// Time to the first fragment, to coverage, to a still; speed of an export
     Seek {
@@ -141,6 +151,7 @@ fn main() -> Result<()> {
             Name::Room { cameras, minutes, driver } => room::room(cameras, minutes, driver.as_deref()).await,
             Name::Crash { cameras, kills } => crash::crash(cameras, kills).await,
             Name::Disks { cameras } => disks::disks(cameras).await,
+            Name::Return { cameras, outage } => mass_return::mass_return(cameras, outage).await,
             Name::Seek { cameras, reads } => seek::seek(cameras, reads).await,
             Name::Fleet { seconds } => fleet::fleet(seconds).await,
             Name::Live { seconds } => live::live(seconds).await,

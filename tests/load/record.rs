@@ -2,7 +2,7 @@
 
 use crate::{
     figures::Figures,
-    site::{Plan, Segments},
+    site::{Clips, Plan, Segments},
     watch::{BAD, bad_frames, watch},
 };
 use anyhow::Result;
@@ -12,7 +12,7 @@ pub(crate) async fn record(cameras: &[u32], seconds: u64, driver: Option<&str>) 
     let mut figures = Figures::default();
     let mut sums = [0; 4];
     for &n in cameras {
-        let plan = Plan { cameras: n, sub: false, seconds: seconds + 60, driver: driver.map(str::to_owned) };
+        let plan = Plan { cameras: n, sub: false, seconds: seconds + 60, driver: driver.map(str::to_owned), clips: Clips::Full };
         let watched = watch(&format!("record-{n}"), plan, Segments::QUARTER, seconds).await?;
         let cpu = watched.room_cpu_s();
         let megabytes_per_s = watched.written_mb / watched.seconds;

@@ -4,7 +4,7 @@
 
 use crate::{
     figures::Figures,
-    site::{Plan, Segments},
+    site::{Clips, Plan, Segments},
     watch::{BAD, bad_frames, watch},
 };
 use anyhow::{Result, ensure};
@@ -16,7 +16,7 @@ const AROUND_S: u64 = 35;
 pub(crate) async fn room(cameras: u32, minutes: f64, driver: Option<&str>) -> Result<()> {
     ensure!((0.1..=600.0).contains(&minutes), "{minutes} minutes: ask for 0.1 to 600");
     let seconds = (minutes * 60.0).round() as u64;
-    let plan = Plan { cameras, sub: true, seconds: seconds + AROUND_S, driver: driver.map(str::to_owned) };
+    let plan = Plan { cameras, sub: true, seconds: seconds + AROUND_S, driver: driver.map(str::to_owned), clips: Clips::Full };
     let watched = watch("room", plan, Segments::SMALL, seconds).await?;
     let mut figures = Figures::default();
     for (name, sum) in BAD.into_iter().zip(bad_frames(&watched.report)) {

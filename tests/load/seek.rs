@@ -2,7 +2,7 @@
 
 use crate::{
     figures::Figures,
-    site::{Client, Plan, Site},
+    site::{Client, Clips, Plan, Site},
 };
 use anyhow::{Context, Result};
 use index::model::UtcMicros;
@@ -15,7 +15,7 @@ const SEED: u64 = 7;
 
 /// `tests/measure seek`.
 pub(crate) async fn seek(cameras: u32, reads: u32) -> Result<()> {
-    let mut site = Site::prepare("seek", Plan { cameras, sub: true, seconds: 600, driver: None })?;
+    let mut site = Site::prepare("seek", Plan { cameras, sub: true, seconds: 600, driver: None, clips: Clips::Full })?;
     let fleet = site.start_fleet()?;
     let room = site.start_room()?;
     let client = site.sign_in().await?;

@@ -46,6 +46,17 @@ pub(crate) struct Plan {
     pub(crate) seconds: u64,
     /// The driver that every camera's configuration names; `None` leaves it to the probe.
     pub(crate) driver: Option<String>,
+    /// What the cameras send.
+    pub(crate) clips: Clips,
+}
+
+/// How large the simulated pictures are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Clips {
+    /// 1080p at 4 Mbit/s, and 640×360 at 0.5.
+    Full,
+    /// 320×180 at 0.4 Mbit/s, for what is not about bytes.
+    Tiny,
 }
 
 impl Plan {
@@ -62,6 +73,9 @@ impl Plan {
 
     /// What is written a second: 4 and 0.5 Mbit/s as the cameras' encoders meet them (some 5 % more), and padding to whole blocks.
     fn rate_kib_per_s(&self) -> u64 {
+        if self.clips == Clips::Tiny {
+            return u64::from(self.cameras) * TINY_RATE_KIB;
+        }
         u64::from(self.cameras) * if self.sub { RATE_KIB + SUB_RATE_KIB } else { RATE_KIB }
     }
 
@@ -86,6 +100,8 @@ impl Plan {
 
 /// What a main stream writes a second, in KiB.
 const RATE_KIB: u64 = 525;
+/// What a main stream of tiny pictures writes a second, in KiB: mostly padding of small fragments.
+const TINY_RATE_KIB: u64 = 75;
 /// What a sub-stream writes a second, in KiB.
 const SUB_RATE_KIB: u64 = 75;
 
@@ -177,7 +193,7 @@ impl Site {
 
     /// Starts the cameras.
     pub(crate) fn start_fleet(&self) -> Result<Process> {
-        let arguments = [
+        let mut arguments = vec![
             "serve".to_owned(),
             "--cameras".to_owned(),
             self.plan.cameras.to_string(),
@@ -186,6 +202,9 @@ impl Site {
             "--control".to_owned(),
             format!("127.0.0.1:{}", self.ports.control),
         ];
+        if self.plan.clips == Clips::Tiny {
+            arguments.push("--tiny".to_owned());
+        }
         let mut fleet = Process::start("fleet", &arguments, self.folder.join("fleet.log"))?;
         wait_for("the cameras to listen", Duration::from_secs(300), || {
             fleet.check_alive()?;
