@@ -261,6 +261,7 @@ fn start_ingest(config: &Config, store: &Arc<Store>, journal: &Arc<Journal>, cat
         allow: AddressPolicy::new(config.allow_networks.clone()),
         on_event: Box::new(move |event| drop(journal.append(record(&event, cameras.get(event.stream.camera))))),
         memory: Arc::new(Memory(Arc::clone(catalogue))),
+        on_metadata: Box::new(|_, _, _| {}),
     })
     .context("start the threads that talk to cameras")
 }

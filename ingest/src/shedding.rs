@@ -94,6 +94,16 @@ impl Volumes {
     }
 }
 
+/// How many fragments of a stream wait for a volume to take them again: as long as it takes until the rule gives them up, so
+/// that it is the rule that does, and not the length of this queue. A sub-stream is what the rule gives up first.
+pub(crate) fn backlog(kind: StreamKind, priority: Priority) -> usize {
+    match (kind, priority) {
+        (StreamKind::Sub, _) => 4,
+        (StreamKind::Main, Priority::Low | Priority::Normal) => 10,
+        (StreamKind::Main, Priority::Key) => 16,
+    }
+}
+
 /// Leaves only the key units of a fragment. Returns how many units went; all of them if none is a key unit.
 pub(crate) fn thin(draft: &mut Draft) -> usize {
     let before = draft.units.len();

@@ -3,11 +3,12 @@
 use crate::{Notice, timeline::Timeline};
 use index::model::{AccessUnit, CameraId, Driver, GapCause, StreamId, TrackKind, UtcMicros, VideoCodec, VideoParameters};
 use std::{
+    collections::VecDeque,
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicI64, AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// A camera and its streams, main first.
@@ -81,14 +82,19 @@ pub struct StreamStatus {
     pub units_received: u64,
     /// Units handed to the store.
     pub units_stored: u64,
-    /// Units shed because the disks could not keep up.
-    pub units_shed: u64,
+    /// Units shed because our queue was full: the disks could not keep up.
+    pub lost_queue_units: u64,
     /// Units not recorded because no key unit or parameters had come before them.
     pub units_undecodable: u64,
     /// Bytes of media that arrived.
     pub bytes_received: u64,
-    /// RTP packets that never came.
-    pub packets_lost: u64,
+    /// RTP packets that never reached us, by the gaps in their numbers; those in [`Self::lost_kernel_packets`] among them.
+    pub lost_rtp_packets: u64,
+    /// Datagrams that reached this machine and that its kernel dropped because nobody read them in time. 0 over TCP.
+    pub lost_kernel_packets: u64,
+    /// From handing a fragment to the store until it was durable, of the last 128 fragments: the 99th percentile in
+    /// milliseconds, the wait for the commit included. 0 before the first.
+    pub disk_wait_ms_p99: f64,
     /// Sessions begun after the first.
     pub reconnects: u64,
     /// The camera's clock minus the node's, in milliseconds, where it tells its clock.
@@ -118,10 +124,12 @@ impl StreamStatus {
             recorded_to: None,
             units_received: 0,
             units_stored: 0,
-            units_shed: 0,
+            lost_queue_units: 0,
             units_undecodable: 0,
             bytes_received: 0,
-            packets_lost: 0,
+            lost_rtp_packets: 0,
+            lost_kernel_packets: 0,
+            disk_wait_ms_p99: 0.0,
             reconnects: 0,
             camera_offset_ms: None,
             not_stored: false,
@@ -140,7 +148,9 @@ pub(crate) struct Shared {
     stored: AtomicU64,
     shed: AtomicU64,
     undecodable: AtomicU64,
-    packets_lost: AtomicU64,
+    lost_rtp_packets: AtomicU64,
+    lost_kernel_packets: AtomicU64,
+    waits: Mutex<Waits>,
     pictures: AtomicU64,
     keys: AtomicU64,
     /// When the newest video unit was filmed and when it arrived; `i64::MIN` before the first.
@@ -162,6 +172,42 @@ struct Meter {
     sessions: u64,
 }
 
+/// How long fragments wait to be durable.
+#[derive(Debug, Default)]
+struct Waits {
+    /// Handed over and not yet announced: where each ends, and since when it waits.
+    open: VecDeque<(UtcMicros, Instant)>,
+    /// The last waits, in milliseconds.
+    ended: VecDeque<u32>,
+}
+
+/// Waits that are remembered, and fragments that are waited for: more of either are those of a store that hangs.
+const WAITS: usize = 128;
+
+impl Waits {
+    fn begin(&mut self, ends: UtcMicros, now: Instant) {
+        if self.open.len() == WAITS {
+            self.open.pop_front();
+        }
+        self.open.push_back((ends, now));
+    }
+
+    fn end(&mut self, to: UtcMicros, now: Instant) {
+        while let Some((_, since)) = self.open.pop_front_if(|(ends, _)| *ends <= to) {
+            if self.ended.len() == WAITS {
+                self.ended.pop_front();
+            }
+            self.ended.push_back(u32::try_from((now - since).as_millis()).unwrap_or(u32::MAX));
+        }
+    }
+
+    fn p99_ms(&self) -> f64 {
+        let mut waits: Vec<u32> = self.ended.iter().copied().collect();
+        waits.sort_unstable();
+        waits.get((waits.len() * 99).div_ceil(100).saturating_sub(1)).copied().map_or(0.0, f64::from)
+    }
+}
+
 /// Rates are computed over at least this many microseconds.
 const METER_EVERY: i64 = 4_000_000;
 
@@ -174,7 +220,9 @@ impl Shared {
             stored: AtomicU64::new(0),
             shed: AtomicU64::new(0),
             undecodable: AtomicU64::new(0),
-            packets_lost: AtomicU64::new(0),
+            lost_rtp_packets: AtomicU64::new(0),
+            lost_kernel_packets: AtomicU64::new(0),
+            waits: Mutex::default(),
             pictures: AtomicU64::new(0),
             keys: AtomicU64::new(0),
             last_utc: AtomicI64::new(i64::MIN),
@@ -196,9 +244,11 @@ impl Shared {
         status.units_received = count(&self.received);
         status.bytes_received = count(&self.bytes);
         status.units_stored = count(&self.stored);
-        status.units_shed = count(&self.shed);
+        status.lost_queue_units = count(&self.shed);
         status.units_undecodable = count(&self.undecodable);
-        status.packets_lost = count(&self.packets_lost);
+        status.lost_rtp_packets = count(&self.lost_rtp_packets);
+        status.lost_kernel_packets = count(&self.lost_kernel_packets);
+        status.disk_wait_ms_p99 = self.waits().p99_ms();
         status.last_unit = instant(&self.last_arrival);
         status.recorded_to = self.recorded_to();
         status
@@ -222,8 +272,21 @@ impl Shared {
         self.undecodable.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn packets_lost(&self, packets: u32) {
-        self.packets_lost.fetch_add(packets.into(), Ordering::Relaxed);
+    pub(crate) fn lost_rtp_packets(&self, packets: u32) {
+        self.lost_rtp_packets.fetch_add(packets.into(), Ordering::Relaxed);
+    }
+
+    pub(crate) fn lost_kernel_packets(&self, packets: u32) {
+        self.lost_kernel_packets.fetch_add(packets.into(), Ordering::Relaxed);
+    }
+
+    fn waits(&self) -> MutexGuard<'_, Waits> {
+        self.waits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A fragment that ends there is about to be handed to the store.
+    pub(crate) fn hands_over(&self, ends: UtcMicros, now: Instant) {
+        self.waits().begin(ends, now);
     }
 
     pub(crate) fn stored(&self, units: u64) {
@@ -242,6 +305,7 @@ impl Shared {
     /// The store announced a fragment that ends here.
     pub(crate) fn announced(&self, to: UtcMicros) {
         self.recorded_to.fetch_max(to.as_micros(), Ordering::Relaxed);
+        self.waits().end(to, Instant::now());
         self.announcements.fetch_add(1, Ordering::Release);
     }
 
@@ -303,4 +367,28 @@ impl Shared {
 fn instant(at: &AtomicI64) -> Option<UtcMicros> {
     let micros = at.load(Ordering::Relaxed);
     (micros != i64::MIN).then(|| UtcMicros::from_micros(micros))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fragment_waits_from_its_handing_over_to_its_announcement() {
+        let (mut waits, now) = (Waits::default(), Instant::now());
+        assert_eq!(waits.p99_ms(), 0.0);
+        let at = |s: i64| UtcMicros::from_micros(s * 1_000_000);
+        for s in 0..200 {
+            waits.begin(at(s), now);
+            let wait = if s == 190 { 7_000 } else { 400 };
+            waits.end(at(s - 1), now + Duration::from_millis(50));
+            waits.end(at(s), now + Duration::from_millis(wait));
+        }
+        assert_eq!((waits.ended.len(), waits.open.len()), (WAITS, 0));
+        assert_eq!(waits.p99_ms(), 400.0, "one in 128 is beyond the 99th percentile");
+        waits.begin(at(200), now);
+        waits.begin(at(201), now);
+        waits.end(at(201), now + Duration::from_secs(9));
+        assert_eq!(waits.p99_ms(), 9_000.0, "what is durable makes what is before it durable, too");
+    }
 }

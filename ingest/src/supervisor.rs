@@ -46,6 +46,9 @@ pub struct IngestSetup {
     pub on_event: Box<dyn Fn(CameraEvent) + Send + Sync>,
     /// Which driver plays with which camera.
     pub memory: Arc<dyn DriverMemory>,
+    /// Told of every document of a camera's ONVIF metadata track: of which stream, when it was received on the node's clock,
+    /// and its bytes as they came. Called from the reading threads: it must return at once.
+    pub on_metadata: Box<dyn Fn(StreamId, UtcMicros, &[u8]) + Send + Sync>,
 }
 
 /// Keeps in mind which driver was found to play with a camera.
@@ -64,6 +67,7 @@ pub(crate) struct Room {
     pub(crate) volumes: Volumes,
     pub(crate) memory: Arc<dyn DriverMemory>,
     on_event: Box<dyn Fn(CameraEvent) + Send + Sync>,
+    pub(crate) on_metadata: Box<dyn Fn(StreamId, UtcMicros, &[u8]) + Send + Sync>,
 }
 
 impl Room {
@@ -132,7 +136,7 @@ impl Ingest {
     /// # Errors
     /// What the system says when it cannot make a thread.
     pub fn start(setup: IngestSetup) -> io::Result<Self> {
-        let IngestSetup { store, cores, tick, allow, on_event, memory } = setup;
+        let IngestSetup { store, cores, tick, allow, on_event, memory, on_metadata } = setup;
         let lanes = (0..cores.max(1)).map(|number| Lane::start(number, tick)).collect::<io::Result<Vec<_>>>()?;
         let announced = Arc::<RwLock<HashMap<StreamId, Arc<Shared>>>>::default();
         let listeners = Arc::clone(&announced);
@@ -142,7 +146,8 @@ impl Ingest {
                 shared.announced(fragment.window.to);
             }
         }));
-        let room = Room { store, allow, pace: Pace::new(Instant::now()), volumes: Volumes::default(), memory, on_event };
+        let (pace, volumes) = (Pace::new(Instant::now()), Volumes::default());
+        let room = Room { store, allow, pace, volumes, memory, on_event, on_metadata };
         Ok(Self {
             room: Arc::new(room),
             live: Arc::default(),

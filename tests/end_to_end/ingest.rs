@@ -31,7 +31,10 @@ async fn record_whole(codec: VideoCodec, transport: Transport) {
     for stream in &streams {
         room.records(*stream, 4 * SECOND).await;
         let status = room.status(*stream);
-        assert_eq!((status.state, status.codec, status.width, status.packets_lost), (StreamState::Playing, Some(codec), 320, 0));
+        assert_eq!(
+            (status.state, status.codec, status.width, status.lost_rtp_packets),
+            (StreamState::Playing, Some(codec), 320, 0)
+        );
     }
     room.finish().await;
     for stream in streams {
@@ -230,13 +233,13 @@ async fn a_wrong_password_is_tried_twice_told_and_put_right() {
     assert_eq!(status.notice.expect("a reason").code, "camera_unauthorised");
     let StreamState::BackingOff { until, cause } = status.state else { panic!("{:?}", status.state) };
     assert!(until.since(UtcMicros::now()) > Duration::from_secs(120), "it must not lock the account");
-    assert_eq!(cause, GapCause::CameraRefused);
+    assert_eq!(cause, GapCause::WrongPassword);
     room.add_with(&fleet, 1, credentials("right-1"), |_| {});
     room.records(stream, 2 * SECOND).await;
     assert_eq!(room.status(stream).notice, None);
     room.finish().await;
     let causes = room.gaps(stream, begun, Duration::from_millis(300));
-    assert!(causes.contains(&GapCause::CameraRefused) && !causes.contains(&GapCause::Unexplained), "{causes:?}");
+    assert!(causes.contains(&GapCause::WrongPassword) && !causes.contains(&GapCause::Unexplained), "{causes:?}");
 }
 
 #[tokio::test]
@@ -291,7 +294,7 @@ async fn a_disk_that_cannot_keep_up_costs_units_by_rule_and_never_the_camera_a_p
     let fleet = fleet(|_| {});
     let (room, begun) = (Room::open_with(|setup| setup.queue_bytes = 20_000), UtcMicros::now());
     let stream = room.add(&fleet, 1, |camera| camera.priority = index::model::Priority::Low);
-    room.until("shedding", || room.status(stream).units_shed > 50).await;
+    room.until("shedding", || room.status(stream).lost_queue_units > 50).await;
     room.until("keeping key units", || room.store.recorded_to(stream).is_some()).await;
     assert!(room.heard(stream).contains(&"camera.shedding"));
     let refused = fleet.sent(stream).expect("a camera of the fleet").ranges(Fate::Refused);
@@ -305,6 +308,44 @@ async fn a_disk_that_cannot_keep_up_costs_units_by_rule_and_never_the_camera_a_p
     };
     assert!(tiles.iter().all(explained), "{tiles:#?}");
     assert!(tiles.iter().any(|tile| matches!(tile.state, IntervalState::Partial { units: 1.., .. })), "{tiles:#?}");
+}
+
+#[tokio::test]
+async fn too_slow_a_disk_costs_sub_streams_and_plain_units_and_key_cameras_keep_a_picture_of_every_second() {
+    use index::model::{CameraAddress, Priority, StreamId};
+    let fleet = fleet(|_| {});
+    // A disk that takes 150 kB every three seconds, where these cameras send about 600 kB.
+    let slow = |setup: &mut index::footage::Setup| {
+        (setup.queue_bytes, setup.commit_every) = (150_000, 3 * SECOND);
+    };
+    let (room, begun) = (Room::open_with(slow), UtcMicros::now());
+    let priorities = [Priority::Low, Priority::Normal, Priority::Key];
+    let mains = priorities.into_iter().zip(1..).map(|(priority, number)| {
+        room.add(&fleet, number, |camera| {
+            camera.priority = priority;
+            camera.sub = Some(CameraAddress::new(&fleet.url(number, StreamKind::Sub)).expect("an address"));
+        })
+    });
+    let mains: Vec<_> = mains.collect();
+    let lost = |stream: StreamId| room.status(stream).lost_queue_units;
+    room.until("shedding of each sort", || mains.iter().all(|main| lost(*main) > 50)).await;
+    let (low, key) = (lost(mains[0]), lost(mains[2]));
+    let subs: u64 = mains.iter().map(|main| lost(StreamId::new(main.camera, StreamKind::Sub))).sum();
+    room.finish().await;
+    assert!(key < low && subs > 0, "key camera {key}, low {low}, sub-streams {subs} units lost");
+    for (stream, is_key) in mains.iter().zip([false, false, true]) {
+        let tiles = room.store.coverage(*stream, Window::new(begun, UtcMicros::now()), Duration::ZERO);
+        let by_our_queue = |tile: &&Interval| match tile.state {
+            IntervalState::Partial { cause, .. } => cause == GapCause::OurQueue,
+            IntervalState::Gap { cause, .. } => {
+                assert!(cause != GapCause::Unexplained, "{tiles:#?}");
+                assert!(!is_key || cause != GapCause::OurQueue, "the key camera kept a picture of every second: {tiles:#?}");
+                cause == GapCause::OurQueue
+            }
+            IntervalState::Recorded => false,
+        };
+        assert!(tiles.iter().filter(by_our_queue).count() > 0, "{stream}: each drop stands in the ledger: {tiles:#?}");
+    }
 }
 
 #[tokio::test]

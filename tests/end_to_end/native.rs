@@ -52,7 +52,7 @@ async fn both_codecs_are_recorded_whole_over_both_transports_with_sound_and_docu
         for stream in &streams {
             room.records(*stream, 4 * SECOND).await;
             let status = room.status(*stream);
-            let found = (status.state, status.driver, status.width, status.packets_lost, status.reconnects);
+            let found = (status.state, status.driver, status.width, status.lost_rtp_packets, status.reconnects);
             assert_eq!(found, (StreamState::Playing, Some(Driver::Native), 320, 0, 0), "{stream}");
         }
         room.finish().await;
@@ -61,6 +61,9 @@ async fn both_codecs_are_recorded_whole_over_both_transports_with_sound_and_docu
             let mut tracks = vec![TrackKind::Video, TrackKind::Audio, TrackKind::Metadata];
             tracks.retain(|track| *track != TrackKind::Audio || *stream != streams[0]);
             assert_eq!(room.tracks_stored(*stream), tracks, "{plan:?} {stream}");
+            let told = room.documents.lock().expect("no panic");
+            let mut mine = told.iter().filter(|(of, _)| of == stream).map(|(_, document)| String::from_utf8_lossy(document));
+            assert!(mine.any(|text| text.contains("MetadataStream")), "{stream}: no document was told of");
         }
     }
 }

@@ -43,6 +43,8 @@ pub(crate) struct Room {
     pub(crate) register: Arc<Register>,
     pub(crate) events: Arc<Mutex<Vec<CameraEvent>>>,
     pub(crate) memory: Arc<Memory>,
+    /// The metadata that was told of.
+    pub(crate) documents: Arc<Mutex<Vec<(StreamId, Vec<u8>)>>>,
     cameras: Mutex<BTreeMap<CameraId, (Camera, Option<Credentials>)>>,
     _folder: TempDir,
 }
@@ -70,6 +72,8 @@ impl Room {
         let events = Arc::<Mutex<Vec<CameraEvent>>>::default();
         let heard = Arc::clone(&events);
         let memory = Arc::<Memory>::default();
+        let documents = Arc::<Mutex<Vec<(StreamId, Vec<u8>)>>>::default();
+        let told = Arc::clone(&documents);
         let ingest = Ingest::start(IngestSetup {
             store: Arc::clone(&store),
             cores: 2,
@@ -77,9 +81,12 @@ impl Room {
             allow: AddressPolicy::new(vec!["127.0.0.0/8".parse().expect("a network")]),
             on_event: Box::new(move |event| heard.lock().expect("no panic").push(event)),
             memory: Arc::clone(&memory) as Arc<dyn DriverMemory>,
+            on_metadata: Box::new(move |stream, _, document| {
+                told.lock().expect("no panic").push((stream, document.to_vec()));
+            }),
         });
         let ingest = ingest.expect("threads");
-        Self { ingest, store, register, events, memory, cameras: Mutex::default(), _folder: folder }
+        Self { ingest, store, register, events, memory, documents, cameras: Mutex::default(), _folder: folder }
     }
 
     /// Configures camera `number` of the fleet, changed by `change`.

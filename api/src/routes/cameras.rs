@@ -107,6 +107,14 @@ pub(super) struct StreamBody {
     last_unit_us: Option<i64>,
     /// Where what is durable on disk ends.
     recorded_to_us: Option<i64>,
+    /// Where packets went since this process began: RTP packets that never came,
+    lost_rtp_packets: u64,
+    /// of them, those that this machine's kernel dropped because nobody read them in time,
+    lost_kernel_packets: u64,
+    /// units that our queue shed because the disks were too slow,
+    lost_queue_units: u64,
+    /// and how long fragments wait to be durable: milliseconds, 99th percentile of the last two minutes.
+    disk_wait_ms_p99: f64,
 }
 
 /// Where a stream's session stands.
@@ -295,6 +303,10 @@ fn stream_body(status: &StreamStatus, recorded_to: Option<UtcMicros>, address: O
         kbit_s: codec.map(|_| status.bits_per_second / 1000),
         last_unit_us: status.last_unit.map(UtcMicros::as_micros),
         recorded_to_us: recorded_to.map(UtcMicros::as_micros),
+        lost_rtp_packets: status.lost_rtp_packets,
+        lost_kernel_packets: status.lost_kernel_packets,
+        lost_queue_units: status.lost_queue_units,
+        disk_wait_ms_p99: status.disk_wait_ms_p99,
     }
 }
 

@@ -144,5 +144,8 @@ pub(super) fn cause_words(cause: GapCause) -> Words {
         GapCause::Erased => words("依法删除", "erased by order"),
         GapCause::Damaged => words("存储后损坏", "damaged since stored"),
         GapCause::Unexplained => words("原因不明", "unexplained"),
+        GapCause::NoNetwork => words("本机网络不通", "no network here"),
+        GapCause::WrongPassword => words("摄像机密码错误", "camera refuses the password"),
+        GapCause::UnsupportedCodec => words("编码格式不支持", "codec not supported"),
     }
 }

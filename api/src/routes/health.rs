@@ -120,8 +120,12 @@ struct IngestHealth {
     bits_per_second: u64,
     units_received: u64,
     units_stored: u64,
-    units_shed: u64,
-    packets_lost: u64,
+    /// RTP packets that never came; of them, those that the kernel of this machine dropped; units that our queue shed.
+    lost_rtp_packets: u64,
+    lost_kernel_packets: u64,
+    lost_queue_units: u64,
+    /// The longest of the streams' waits for the disk.
+    disk_wait_ms_p99: f64,
     reconnects: u64,
 }
 
@@ -187,8 +191,10 @@ pub(super) async fn health(authority: Authority) -> Result<Json<Health>, Refusal
             bits_per_second: sum(|s| s.bits_per_second),
             units_received: sum(|s| s.units_received),
             units_stored: sum(|s| s.units_stored),
-            units_shed: sum(|s| s.units_shed),
-            packets_lost: sum(|s| s.packets_lost),
+            lost_rtp_packets: sum(|s| s.lost_rtp_packets),
+            lost_kernel_packets: sum(|s| s.lost_kernel_packets),
+            lost_queue_units: sum(|s| s.lost_queue_units),
+            disk_wait_ms_p99: mine().map(|s| s.disk_wait_ms_p99).fold(0.0, f64::max),
             reconnects: sum(|s| s.reconnects),
         },
         store: StoreFigures {

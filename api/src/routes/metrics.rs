@@ -76,14 +76,16 @@ fn events(page: &mut Page, node: &Shared) {
 /// A figure of a stream: its name, its kind, how to read it.
 type Figure = (&'static str, &'static str, fn(&StreamStatus) -> f64);
 
-const STREAM_FIGURES: [Figure; 8] = [
+const STREAM_FIGURES: [Figure; 10] = [
     ("stream_playing", "gauge", |s| f64::from(u8::from(s.state == StreamState::Playing))),
     ("stream_bits_per_second", "gauge", |s| s.bits_per_second as f64),
     ("stream_units_received_total", "counter", |s| s.units_received as f64),
     ("stream_units_stored_total", "counter", |s| s.units_stored as f64),
-    ("stream_units_shed_total", "counter", |s| s.units_shed as f64),
+    ("stream_lost_queue_units_total", "counter", |s| s.lost_queue_units as f64),
+    ("stream_disk_wait_seconds_p99", "gauge", |s| s.disk_wait_ms_p99 / 1e3),
     ("stream_bytes_received_total", "counter", |s| s.bytes_received as f64),
-    ("stream_packets_lost_total", "counter", |s| s.packets_lost as f64),
+    ("stream_lost_rtp_packets_total", "counter", |s| s.lost_rtp_packets as f64),
+    ("stream_lost_kernel_packets_total", "counter", |s| s.lost_kernel_packets as f64),
     ("stream_reconnects_total", "counter", |s| s.reconnects as f64),
 ];
 

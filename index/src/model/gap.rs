@@ -11,15 +11,16 @@ pub enum GapCause {
     NotConfigured = 1,
     /// An operator paused it; the journal says who and why.
     Paused = 2,
-    /// No connection could be made, or it broke.
+    /// The camera does not answer, or the connection broke.
     CameraUnreachable = 3,
-    /// The camera answered and said no: wrong password, session limit, unknown stream.
+    /// The camera answered and said no: session limit, unknown stream.
     CameraRefused = 4,
     /// Connected, and no picture came.
     CameraSilent = 5,
-    /// Pictures came that cannot be recorded: no parameter sets, no key unit, a codec we do not keep.
+    /// Pictures came that cannot be recorded: no parameter sets, no key unit.
     CameraFault = 6,
-    /// Packets were lost on the way; recording went on at the next key unit.
+    /// Packets were lost on the way. Pictures that miss any are not stored; those after them are, as received, and may show
+    /// damage up to the next key unit.
     Network = 7,
     /// Our own queue was full and shed by rule.
     OurQueue = 8,
@@ -35,11 +36,17 @@ pub enum GapCause {
     Damaged = 13,
     /// No place that should know the cause named one. A defect of ours: counted, alarmed, and 0 in every test.
     Unexplained = 14,
+    /// This node has no way to the camera: its own network is down or knows no route.
+    NoNetwork = 15,
+    /// The camera refuses the user name or password.
+    WrongPassword = 16,
+    /// The camera offers no codec that is recorded.
+    UnsupportedCodec = 17,
 }
 
 impl GapCause {
     /// Every cause, in the order of their numbers in files.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 17] = [
         Self::NotConfigured,
         Self::Paused,
         Self::CameraUnreachable,
@@ -54,6 +61,9 @@ impl GapCause {
         Self::Erased,
         Self::Damaged,
         Self::Unexplained,
+        Self::NoNetwork,
+        Self::WrongPassword,
+        Self::UnsupportedCodec,
     ];
 
     /// The word for it in the journal and the API: `camera_silent`.
@@ -74,6 +84,9 @@ impl GapCause {
             Self::Erased => "erased",
             Self::Damaged => "damaged",
             Self::Unexplained => "unexplained",
+            Self::NoNetwork => "no_network",
+            Self::WrongPassword => "wrong_password",
+            Self::UnsupportedCodec => "unsupported_codec",
         }
     }
 

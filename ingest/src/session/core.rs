@@ -242,7 +242,8 @@ impl Session {
             BACKOFF.0
         } else {
             let doubled = BACKOFF.0.saturating_mul(1 << self.failures.saturating_sub(1).min(16));
-            self.jitter.spread(doubled.min(BACKOFF.1))
+            // Spread, the longest wait is a quarter longer: when a whole room returns, half a minute is the most that one waits.
+            self.jitter.spread(doubled.min(BACKOFF.1.mul_f64(0.8)))
         };
         let until = now + wait;
         self.state = State::Waiting { until, cause: Some(cause) };

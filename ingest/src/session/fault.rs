@@ -2,6 +2,7 @@
 
 use crate::{AddressError, Notice, Sentence};
 use index::model::GapCause;
+use std::io;
 
 /// Where in its life a session was.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -25,6 +26,9 @@ pub enum Fault {
     /// No connection could be made, or it broke.
     #[error("no connection: {0}")]
     Unreachable(String),
+    /// This node has no way to the camera: its own network is down, or knows no route there.
+    #[error("no network: {0}")]
+    NoNetwork(String),
     /// The camera did not answer in time.
     #[error("no answer in time ({0:?})")]
     TimedOut(Phase),
@@ -49,14 +53,26 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// Why a connection could not be made, or broke.
+    #[must_use]
+    pub(crate) fn of_connection(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::NetworkUnreachable | io::ErrorKind::NetworkDown => Self::NoNetwork(error.kind().to_string()),
+            other => Self::Unreachable(other.to_string()),
+        }
+    }
+
     /// The cause the ledger names for the gap that follows.
     #[must_use]
     pub fn cause(&self) -> GapCause {
         match self {
             Self::Address(_) | Self::Unreachable(_) | Self::TimedOut(_) => GapCause::CameraUnreachable,
-            Self::Unauthorised | Self::Refused(_) => GapCause::CameraRefused,
+            Self::NoNetwork(_) => GapCause::NoNetwork,
+            Self::Unauthorised => GapCause::WrongPassword,
+            Self::Refused(_) => GapCause::CameraRefused,
             Self::Silent => GapCause::CameraSilent,
-            Self::Protocol(_) | Self::UnsupportedCodec(_) | Self::Undecodable => GapCause::CameraFault,
+            Self::UnsupportedCodec(_) => GapCause::UnsupportedCodec,
+            Self::Protocol(_) | Self::Undecodable => GapCause::CameraFault,
         }
     }
 
@@ -98,6 +114,13 @@ impl Fault {
                 "The camera cannot be reached",
                 "检查供电、网线、交换机以及地址和端口",
                 "Check power, cable and switch, and the address and port",
+            ),
+            Self::NoNetwork(_) => (
+                "no_network",
+                "录像机到摄像机的网络不通",
+                "This recorder has no network to the camera",
+                "检查录像机的网口、网线和路由",
+                "Check this recorder's network port, cable and routes",
             ),
             Self::TimedOut(_) => (
                 "camera_no_answer",
@@ -164,5 +187,31 @@ impl Fault {
             ),
         };
         Notice { code, state: Sentence::new(zh, en), remedy: Sentence::new(remedy_zh, remedy_en) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_that_is_down_here_is_told_from_a_camera_that_is() {
+        let cause = |errno: rustix::io::Errno| Fault::of_connection(&errno.into()).cause();
+        assert_eq!(cause(rustix::io::Errno::NETUNREACH), GapCause::NoNetwork);
+        assert_eq!(cause(rustix::io::Errno::NETDOWN), GapCause::NoNetwork);
+        // On its own segment, a camera without power is a host that nobody answers for.
+        assert_eq!(cause(rustix::io::Errno::HOSTUNREACH), GapCause::CameraUnreachable);
+        assert_eq!(cause(rustix::io::Errno::CONNREFUSED), GapCause::CameraUnreachable);
+    }
+
+    #[test]
+    fn what_an_operator_must_do_about_it_tells_the_causes_apart() {
+        let faults =
+            [Fault::Unreachable(String::new()), Fault::Unauthorised, Fault::Refused(453), Fault::Silent, Fault::Undecodable];
+        let mut causes: Vec<_> = faults.iter().map(Fault::cause).collect();
+        causes.extend([Fault::NoNetwork(String::new()).cause(), Fault::UnsupportedCodec(String::new()).cause()]);
+        causes.sort_unstable_by_key(|cause| cause.code());
+        causes.dedup();
+        assert_eq!(causes.len(), 7);
     }
 }

@@ -296,14 +296,12 @@ fn audio_parameters(parameters: &codec::Parameters) -> Option<AudioParameters> {
 
 /// What an FFmpeg error means. Its text never repeats an address.
 fn fault(error: Error, phase: Phase) -> Fault {
-    const UNREACHABLE: [c_int; 8] = [
+    const UNREACHABLE: [c_int; 6] = [
         ffmpeg_next::error::ECONNREFUSED,
         ffmpeg_next::error::ECONNRESET,
         ffmpeg_next::error::ECONNABORTED,
         ffmpeg_next::error::EHOSTUNREACH,
-        ffmpeg_next::error::ENETUNREACH,
         ffmpeg_next::error::EPIPE,
-        ffmpeg_next::error::ENETDOWN,
         ffmpeg_next::error::ENOTCONN,
     ];
     match error {
@@ -315,6 +313,9 @@ fn fault(error: Error, phase: Phase) -> Fault {
         Error::HttpServerError => Fault::Refused(503),
         Error::Exit | Error::Other { errno: ffmpeg_next::error::ETIMEDOUT } => Fault::TimedOut(phase),
         Error::Eof => Fault::Unreachable("the camera hung up".to_owned()),
+        Error::Other { errno: ffmpeg_next::error::ENETUNREACH | ffmpeg_next::error::ENETDOWN } => {
+            Fault::NoNetwork(error.to_string())
+        }
         Error::Other { errno } if UNREACHABLE.contains(&errno) => Fault::Unreachable(error.to_string()),
         _ => Fault::Protocol(error.to_string()),
     }

@@ -20,9 +20,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Fragments of one stream that wait for a volume to take them again.
-const BACKLOG: usize = 4;
-
 /// One stream's way from driver to store. Lives as long as the stream is configured.
 pub(crate) struct Recorder {
     room: Arc<Room>,
@@ -42,8 +39,10 @@ pub(crate) struct Recorder {
     /// The pressure on the volume that last gave a fragment back.
     pressure: Option<Arc<Mutex<Pressure>>>,
     shed: u64,
-    /// Where packets were lost since the last fragment, and how often.
+    /// Where pictures were lost on the way since the last fragment, and how many.
     losses: Option<(Window, u32)>,
+    /// The picture that ends the newest of those losses is still to come.
+    losing: bool,
     batch: Vec<AccessUnit>,
 }
 
@@ -74,6 +73,7 @@ impl Recorder {
             pressure: None,
             shed: 0,
             losses: None,
+            losing: false,
             batch: Vec::new(),
         }
     }
@@ -114,7 +114,12 @@ impl Recorder {
                 Item::SenderReport { track, rtp, camera, received } => {
                     self.timeline.sender_report(track, rtp, camera, received);
                 }
-                Item::Lost(packets) => self.lost(packets),
+                Item::Lost(packets) => {
+                    self.shared.lost_rtp_packets(packets);
+                    self.lost(0);
+                }
+                Item::Damaged(pictures) => self.lost(pictures),
+                Item::Overrun(packets) => self.shared.lost_kernel_packets(packets),
             }
         }
         self.publish();
@@ -147,7 +152,14 @@ impl Recorder {
             data: raw.data,
         };
         self.shared.count(&unit);
+        if raw.track == TrackKind::Metadata {
+            (self.room.on_metadata)(self.stream, unit.received, &unit.data);
+        }
         taken.video |= video;
+        if let (true, true, Some((window, _))) = (video, self.losing, &mut self.losses) {
+            window.to = window.to.max(unit.utc);
+            self.losing = false;
+        }
         let Some(tracks) = &self.tracks else {
             self.shared.undecodable();
             return;
@@ -187,18 +199,22 @@ impl Recorder {
         }
     }
 
-    /// What was lost on the way is lost around now. The ledger hears of it once a fragment, however bad the way is.
-    fn lost(&mut self, packets: u32) {
-        self.shared.packets_lost(packets);
+    /// What was lost on the way is lost between the last picture and the next one. The ledger hears of it once a fragment,
+    /// however bad the way is. Pictures after it are stored as they come, though they may not decode cleanly before the next
+    /// key unit: they are what was received (I4).
+    fn lost(&mut self, pictures: u32) {
         let Some(last) = self.shared.last_unit().filter(|_| self.began.is_some()) else { return };
-        let (window, losses) = self.losses.get_or_insert((Window::new(last, last), 0));
+        let (window, lost) = self.losses.get_or_insert((Window::new(last, last), 0));
         window.to = window.to.max(last + Duration::from_millis(40));
-        *losses += 1;
+        *lost += pictures;
+        self.losing = true;
     }
 
     fn tell_losses(&mut self) {
-        if let Some((window, losses)) = self.losses.take() {
-            self.room.store.lost(self.stream, window, GapCause::Network, losses);
+        if let Some((window, pictures)) = self.losses.take() {
+            self.losing = false;
+            // Packets went missing and no driver said which pictures they were: at least one.
+            self.room.store.lost(self.stream, window, GapCause::Network, pictures.max(1));
         }
     }
 
@@ -208,24 +224,34 @@ impl Recorder {
     }
 
     fn submit(&mut self, draft: Option<Draft>) {
-        let Some(mut draft) = draft else { return };
+        let Some(draft) = draft else { return };
         self.ended = end_of(&draft).or(self.ended);
-        match self.verdict() {
-            Verdict::Keep => {}
-            Verdict::KeyUnitsOnly => {
-                let (window, gone) = (draft.window(), shedding::thin(&mut draft));
-                self.shed(window, gone);
-            }
-            Verdict::Drop => {
-                let (window, gone) = (draft.window(), draft.units.len());
-                self.shed(window, gone);
-                return;
-            }
+        if let Some(ends) = end_of(&draft) {
+            self.shared.hands_over(ends, Instant::now());
         }
-        if !draft.units.is_empty() {
-            self.backlog.push_back(draft);
-        }
+        self.backlog.push_back(draft);
+        self.shed_by_rule();
         self.retry();
+    }
+
+    /// Gives up of what waits what the rule says.
+    fn shed_by_rule(&mut self) {
+        let verdict = self.verdict();
+        if verdict == Verdict::Keep {
+            return;
+        }
+        for mut draft in std::mem::take(&mut self.backlog) {
+            let (window, before) = (draft.window(), draft.units.len());
+            match verdict {
+                Verdict::Keep => {}
+                Verdict::KeyUnitsOnly => drop(shedding::thin(&mut draft)),
+                Verdict::Drop => draft.units.clear(),
+            }
+            self.shed(window, before - draft.units.len());
+            if !draft.units.is_empty() {
+                self.backlog.push_back(draft);
+            }
+        }
     }
 
     /// Gives the store what waits, oldest first, until it refuses.
@@ -243,7 +269,7 @@ impl Recorder {
                 }
             }
         }
-        while self.backlog.len() > BACKLOG {
+        while self.backlog.len() > shedding::backlog(self.stream.kind, self.terms.priority) {
             if let Some(oldest) = self.backlog.pop_front() {
                 self.shed(oldest.window(), oldest.units.len());
             }

@@ -38,6 +38,10 @@ pub(crate) enum Item {
     SenderReport { track: TrackKind, rtp: u32, camera: UtcMicros, received: UtcMicros },
     /// Packets that never came, or could not be used.
     Lost(u32),
+    /// Pictures that were not handed over because they miss packets.
+    Damaged(u32),
+    /// Of the lost packets, those that this machine's kernel dropped because nobody read them in time.
+    Overrun(u32),
 }
 
 /// One unit as the driver has it.

@@ -12,6 +12,7 @@
 mod address;
 mod auth;
 mod client;
+mod datagrams;
 mod demux;
 mod message;
 mod picture;

@@ -14,8 +14,8 @@ use crate::{
 use bytes::{Bytes, BytesMut};
 use index::model::{VideoCodec, VideoParameters};
 
-/// The smallest and the largest memory that several units share, in bytes: half a second of a sub-stream and of a main one.
-const SLAB: (usize, usize) = (16 << 10, 128 << 10);
+/// The smallest and the largest memory that several units share, in bytes: eight pictures of a sub-stream, a few of a main one.
+const SLAB: (usize, usize) = (16 << 10, 64 << 10);
 
 /// A whole access unit.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -213,7 +213,7 @@ impl Pictures {
 
     /// Makes memory for a unit of so many bytes in all. Units share slabs: memory of a few equal sizes is given back and taken
     /// again without holes, where each unit's own size would leave some, and no unit has more than it needs. A slab goes
-    /// when its last unit does, so it holds half a second of the stream, not more.
+    /// when its last unit does, so it holds little of the stream.
     fn reach(&mut self, wanted: usize) {
         if self.unit.capacity() >= wanted {
             return;

@@ -6,6 +6,7 @@
 use super::{
     Moment,
     client::{Client, Redial, Settings},
+    datagrams::{Drops, Pair, bind_all, poll_datagram},
 };
 use crate::{
     address::AddressPolicy,
@@ -19,15 +20,14 @@ use rustix::net::sockopt;
 use std::{
     cell::RefCell,
     future::poll_fn,
-    io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, SocketAddr},
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
     time::{Duration, Instant},
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{TcpStream, UdpSocket},
+    net::TcpStream,
     time::{Sleep, timeout},
 };
 
@@ -41,8 +41,6 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 const OPEN_LIMIT: Duration = Duration::from_secs(30);
 /// Bytes that the camera does not acknowledge for so long mean that it is gone (Q72).
 const USER_TIMEOUT_MS: u32 = 15_000;
-/// What the kernel keeps of datagrams while the thread naps.
-const DATAGRAM_BUFFER: usize = 1 << 20;
 /// Datagrams of one socket at one go: then others get their turn.
 const DATAGRAMS_AT_ONCE: usize = 256;
 
@@ -56,7 +54,8 @@ pub(crate) struct NativeSource {
     stream: TcpStream,
     host: IpAddr,
     /// UDP: the sockets of each track, packets and reports.
-    sockets: Vec<[UdpSocket; 2]>,
+    sockets: Vec<Pair>,
+    drops: Drops,
     alarm: Pin<Box<Sleep>>,
     /// When the alarm rings.
     rings: Instant,
@@ -80,7 +79,7 @@ async fn negotiate(target: &Target, mut peer: SocketAddr, allow: &AddressPolicy)
     plain(target.url.as_str())?;
     let stream = connect(peer).await?;
     let sockets = if target.transport == Transport::Udp { bind_all(peer.ip())? } else { Vec::new() };
-    let port = |pair: &[UdpSocket; 2]| pair[0].local_addr().map_or(0, |address| address.port());
+    let port = |pair: &Pair| pair[0].local_addr().map_or(0, |address| address.port());
     let settings = Settings {
         url: target.url.as_str().to_owned(),
         credentials: target.credentials.clone(),
@@ -94,8 +93,8 @@ async fn negotiate(target: &Target, mut peer: SocketAddr, allow: &AddressPolicy)
     let client = Client::new(settings, now);
     let rings = client.deadline();
     let alarm = Box::pin(tokio::time::sleep_until(rings.into()));
-    let (host, waiting, early) = (peer.ip(), Vec::new(), Vec::new());
-    let mut source = NativeSource { client, stream, host, sockets, alarm, rings, waiting, early, ended: false };
+    let (host, waiting, early, drops) = (peer.ip(), Vec::new(), Vec::new(), Drops::of(&sockets, now));
+    let mut source = NativeSource { client, stream, host, sockets, drops, alarm, rings, waiting, early, ended: false };
     loop {
         let redial = poll_fn(|cx| source.poll_answer(cx)).await?;
         match redial {
@@ -122,40 +121,14 @@ fn plain(url: &str) -> Result<(), Fault> {
 }
 
 async fn connect(peer: SocketAddr) -> Result<TcpStream, Fault> {
-    let unreachable = |error: io::Error| Fault::Unreachable(error.kind().to_string());
     let stream = timeout(CONNECT_LIMIT, TcpStream::connect(peer))
         .await
         .map_err(|_| Fault::Unreachable("no connection in time".to_owned()))?
-        .map_err(unreachable)?;
-    stream.set_nodelay(true).map_err(unreachable)?;
+        .map_err(|error| Fault::of_connection(&error))?;
+    stream.set_nodelay(true).map_err(|error| Fault::of_connection(&error))?;
     // Without it a dead camera is noticed by its silence, later.
     let _ = sockopt::set_tcp_user_timeout(&stream, USER_TIMEOUT_MS);
     Ok(stream)
-}
-
-/// Two sockets on neighbouring ports, the even one first (RFC 3550 §11), for each of the three tracks there may be.
-fn bind_all(host: IpAddr) -> Result<Vec<[UdpSocket; 2]>, Fault> {
-    let any = if host.is_ipv4() { IpAddr::V4(Ipv4Addr::UNSPECIFIED) } else { IpAddr::V6(Ipv6Addr::UNSPECIFIED) };
-    let pair = || (0..64).find_map(|_| bind_pair(any).ok());
-    let pairs: Option<Vec<_>> = (0..3).map(|_| pair()).collect();
-    pairs.ok_or_else(|| Fault::Unreachable("no UDP ports are free".to_owned()))
-}
-
-fn bind_pair(any: IpAddr) -> io::Result<[UdpSocket; 2]> {
-    let first = std::net::UdpSocket::bind((any, 0))?;
-    let port = first.local_addr()?.port();
-    let (even, odd) = if port.is_multiple_of(2) {
-        (first, std::net::UdpSocket::bind((any, port.saturating_add(1)))?)
-    } else {
-        (std::net::UdpSocket::bind((any, port - 1))?, first)
-    };
-    let ready = |socket: std::net::UdpSocket| {
-        socket.set_nonblocking(true)?;
-        // The kernel gives what it may.
-        let _ = sockopt::set_socket_recv_buffer_size(&socket, DATAGRAM_BUFFER);
-        UdpSocket::from_std(socket)
-    };
-    Ok([ready(even)?, ready(odd)?])
 }
 
 impl Source for NativeSource {
@@ -215,6 +188,10 @@ impl NativeSource {
         }
         while self.alarm.as_mut().poll(cx).is_ready() {
             self.client.tick(now(), into)?;
+            match self.drops.since(Instant::now()) {
+                0 => {}
+                dropped => into.push(Item::Overrun(dropped)),
+            }
             self.set_alarm();
         }
         Ok(())
@@ -303,12 +280,6 @@ impl NativeSource {
             }
         });
     }
-}
-
-fn poll_datagram(socket: &UdpSocket, cx: &mut Context<'_>, shared: &mut [u8]) -> Poll<io::Result<(usize, SocketAddr)>> {
-    let mut buffer = ReadBuf::new(shared);
-    let from = ready!(socket.poll_recv_from(cx, &mut buffer));
-    Poll::Ready(from.map(|from| (buffer.filled().len(), from)))
 }
 
 impl Drop for NativeSource {

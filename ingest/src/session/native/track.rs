@@ -219,7 +219,7 @@ impl Track {
                 });
                 match std::mem::take(&mut pictures.dropped) {
                     0 => {}
-                    dropped => into.push(Item::Lost(dropped)),
+                    dropped => into.push(Item::Damaged(dropped)),
                 }
             }
         }
