@@ -108,7 +108,7 @@ impl Room {
         let state = open_state(&config.state_dir)?;
         let journal = Journal::open(&state.journal(), state.node()).context("open the journal")?;
         let (ring, commits) = watch::channel(());
-        journal.on_commit(move |_| drop(ring.send_replace(())));
+        journal.on_commit(move |_| ring.send_replace(()));
         let limits = IndexLimits { keep_days: config.event_days };
         let events = Events::open(&state.events(), Arc::clone(&journal), limits).context("open the index of events")?;
         let register = Register::open(Arc::clone(&journal)).context("open the access register")?;

@@ -384,8 +384,8 @@ impl Kept {
         let body: Body = serde_json::from_slice(body).ok()?;
         let time = body.time_us.unwrap_or(at);
         let mut attributes = body.attributes;
-        // What the node's own parts note beside the common fields.
-        attributes.extend(body.rest);
+        // What the node's own parts note beside the common fields: plain facts only, no settings of cameras before and after.
+        attributes.extend(body.rest.into_iter().filter(|(_, value)| !value.is_object() && !value.is_array()));
         let text = match body.notice {
             Some(Notice { state }) if body.text.is_empty() => state,
             _ => body.text,
@@ -488,11 +488,12 @@ mod tests {
 
     #[test]
     fn what_the_nodes_own_parts_note_is_an_event_too() {
-        let body = json!({"camera": 3, "stream": "3/main", "cause": "camera", "notice": {"code": "x", "state": {"zh": "离线", "en": "gone"}, "remedy": {"zh": "", "en": ""}}});
+        let body = json!({"camera": 3, "stream": "3/main", "cause": "camera", "after": {"main": "rtsp://192.0.2.7/"}, "notice": {"code": "x", "state": {"zh": "离线", "en": "gone"}, "remedy": {"zh": "", "en": ""}}});
         let body = serde_json::to_vec(&body).expect("JSON");
         let kept = Kept::read(NodeId::from_bytes([1; 16]), Seq::new(1), NOW, "camera.offline", &body).expect("an event");
         assert_eq!((kept.event.kind, kept.event.text.zh.as_str()), (Kind::CameraOffline, "离线"));
         assert_eq!(kept.event.attributes["cause"], "camera");
+        assert!(!kept.event.attributes.contains_key("after"), "where a camera is reached is nobody's business here");
         assert!(Kept::read(kept.node, kept.seq, NOW, "access.playback", b"{}").is_none());
     }
 
