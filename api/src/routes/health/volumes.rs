@@ -27,8 +27,8 @@ fn trouble(volume: &VolumeHealth) -> Option<Found> {
     };
     let severity = if volume.streams > 0 { Severity::Urgent } else { Severity::High };
     let replace = words(
-        "请检查磁盘、线缆与供电；修复或更换并重新挂载后会自动恢复使用，或执行 systemctl reload haohe 再试",
-        "Check the disk, its cable and its power; mounted anew it is used again by itself, or run systemctl reload haohe to try it again",
+        "请检查磁盘、线缆与供电；修复或更换并重新挂载后会自动恢复使用，或执行 systemctl reload haohe-room 再试",
+        "Check the disk, its cable and its power; mounted anew it is used again by itself, or run systemctl reload haohe-room to try it again",
     );
     let say = |zh: &str, en: &str| words(format!("磁盘 {name} {zh}，{}", moved.zh), format!("Disk {name} {en}; {}", moved.en));
     Some(match trouble {
@@ -64,9 +64,9 @@ fn trouble(volume: &VolumeHealth) -> Option<Found> {
             severity,
             say("已变为只读", "has become read-only"),
             words(
-                format!("文件系统通常因错误转为只读：请检查后重新挂载 {path}，再执行 systemctl reload haohe"),
+                format!("文件系统通常因错误转为只读：请检查后重新挂载 {path}，再执行 systemctl reload haohe-room"),
                 format!(
-                    "A file system turns read-only after an error: check it, mount {path} anew, then run systemctl reload haohe"
+                    "A file system turns read-only after an error: check it, mount {path} anew, then run systemctl reload haohe-room"
                 ),
             ),
         ),
