@@ -309,6 +309,19 @@ impl Shared {
         Some(streams)
     }
 
+    /// Puts a volume in its place, with what waited there for a disk: nothing that was taken is left behind.
+    pub(super) fn install(&self, volume: &Arc<Volume>) {
+        // Held: whoever queues a draft does so under it.
+        let _places = lock(&self.places);
+        let before = self.volumes.get(usize::from(volume.index));
+        self.volumes.put(volume);
+        if let Some(before) = before {
+            for draft in lock(&before.queue).clear() {
+                self.push(volume, draft);
+            }
+        }
+    }
+
     /// Queues a draft whatever the queue's bound: it was counted already where it comes from.
     fn push(&self, volume: &Volume, draft: Arc<Draft>) {
         lock(&volume.queue).push(draft, self.world.monotonic());

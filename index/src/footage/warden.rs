@@ -190,7 +190,7 @@ impl Warden {
 
     /// A volume is back, with what is on it.
     fn install(&self, volume: &Arc<Volume>, leftovers: Leftovers) {
-        self.shared.volumes.put(volume);
+        self.shared.install(volume);
         self.shared.away.forget(volume.index);
         match staff(&self.shared, volume, leftovers) {
             Ok(()) => self.shared.fare_changed(volume),
@@ -220,7 +220,7 @@ impl Warden {
         self.shared.away.remember(volume, &self.shared.catalogue);
         self.shared.catalogue.remove_volume(volume.index);
         let why = lock(&volume.stats).fare.last_error().unwrap_or("it is not configured any more").to_owned();
-        self.shared.volumes.put(&Arc::new(volume.absent(why, self.shared.world.now())));
+        self.shared.install(&Arc::new(volume.absent(why, self.shared.world.now())));
     }
 }
 
