@@ -6,7 +6,7 @@ use crate::model::{CameraId, NodeId, UtcMicros};
 use serde_json::json;
 use std::{collections::BTreeSet, path::PathBuf};
 
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_secs(240);
 /// The span of all tests' events: a week around the time that the tests run.
 fn week() -> Window {
     let now = UtcMicros::now().as_micros();
