@@ -186,8 +186,11 @@ impl FootageCommand {
             Self::Ls(VolumeDir { volume }) => tools::ls(&volume, &mut out)?,
             Self::Rebuild(VolumeDir { volume }) => tools::rebuild(&volume, &mut out)?,
             Self::Verify(VolumeDir { volume }) => {
-                let Verdict { segments, fragments, bytes, damaged } = tools::verify(&volume, &mut out)?;
-                writeln!(out, "{segments} segments, {fragments} fragments, {bytes} bytes, {damaged} damaged")?;
+                let Verdict { segments, fragments, bytes, damaged, erased } = tools::verify(&volume, &mut out)?;
+                writeln!(
+                    out,
+                    "{segments} segments, {fragments} fragments, {bytes} bytes, {damaged} damaged, {erased} erased by order"
+                )?;
                 if damaged > 0 {
                     out.flush()?;
                     bail!("{damaged} fragments or files in {} are not what was written: check the disk", volume.display());

@@ -22,7 +22,7 @@ use index::{
     accounts::Accounts,
     cameras::Cameras,
     events::{Events, IndexLimits},
-    footage::{RetentionTerms, Setup, Store, VolumeSetup},
+    footage::{Setup, Store, VolumeSetup},
     journal::{Journal, Record},
     model::{CameraId, Driver, UtcMicros},
     node::StateDir,
@@ -238,11 +238,11 @@ fn volumes(config: &Config) -> Vec<VolumeSetup> {
 }
 
 fn store_setup(config: &Config, state: &StateDir) -> Setup {
-    let days = |days: u32| Duration::from_secs(86_400 * u64::from(days));
     Setup {
         segment_bytes: config.segment_bytes,
         sub_segment_bytes: config.sub_segment_bytes,
-        terms: RetentionTerms { standard: days(config.standard_days), key_target: days(config.key_target_days) },
+        terms: config.terms(),
+        hold_percent: config.hold_percent,
         ..Setup::new(state.node(), state.path().to_owned(), volumes(config))
     }
 }

@@ -122,6 +122,13 @@ fn problem(place: impl Into<String>, what: impl Into<String>, remedy: impl Into<
 }
 
 impl Config {
+    /// How long each class of footage is kept.
+    #[must_use]
+    pub fn terms(&self) -> index::footage::RetentionTerms {
+        let days = |days: u32| Duration::from_secs(86_400 * u64::from(days));
+        index::footage::RetentionTerms { standard: days(self.standard_days), key_target: days(self.key_target_days) }
+    }
+
     /// Reads a configuration and the secrets it refers to, and checks all of it. Relative paths count from the file's own
     /// directory.
     ///

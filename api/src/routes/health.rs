@@ -8,7 +8,7 @@ use crate::{
 };
 use axum::Json;
 use index::{
-    footage::{StoreHealth, Trouble, VolumeHealth},
+    footage::{ErasureState, HoldState, StoreHealth, Trouble, VolumeHealth},
     model::{Camera, CameraId, StreamId, StreamKind, UtcMicros},
 };
 use ingest::{StreamState, StreamStatus};
@@ -22,6 +22,11 @@ mod volumes;
 const STALE: Duration = Duration::from_secs(15);
 /// A stream may take so long to start before anyone needs to know.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long before a hold ends somebody is told.
+const HOLD_NOTICE: Duration = Duration::from_secs(3 * 86_400);
+/// An erasure may take so long before anyone needs to know.
+const ERASURE_PATIENCE: Duration = Duration::from_secs(3600);
 
 /// How the node does.
 #[derive(Serialize, ToSchema)]
@@ -162,6 +167,7 @@ pub(super) async fn health(authority: Authority) -> Result<Json<Health>, Refusal
     let now = UtcMicros::now();
     let mut problems: Vec<Problem> = store.volumes.iter().flat_map(volumes::problem).collect();
     problems.extend(node_problems(node, &store));
+    problems.extend(keeping_problems(node, now));
     let mut recording = 0;
     for camera in cameras.iter().filter(|camera| camera.enabled) {
         let main = statuses.get(&StreamId::new(camera.id, StreamKind::Main));
@@ -253,6 +259,84 @@ fn body(node: &Shared, volume: &VolumeHealth) -> Volume {
         sentence: problem.as_ref().map(|problem| problem.state.clone()),
         remedy: problem.map(|problem| problem.remedy),
     }
+}
+
+/// What threatens the promise of retention, while there is time; and what waits for a second person.
+fn keeping_problems(node: &Shared, now: UtcMicros) -> Vec<Problem> {
+    let kept = node.store.retention();
+    let mut problems = Vec::new();
+    let mut add = |kind: &str, since: Option<UtcMicros>, severity, (state, remedy): (Words, Words)| {
+        let (kind, since_us) = (kind.to_owned(), since.map(UtcMicros::as_micros));
+        problems.push(Problem { kind, camera: None, since_us, severity, state, remedy });
+    };
+    if let Some(volume) = super::retention::near_breach(&kept, now) {
+        add("retention_breach", None, Severity::Urgent, super::retention::breach_words(volume));
+    }
+    if kept.held > kept.quota / 10 * 9 {
+        let (held, quota) = (kept.held as f64 / 1e9, kept.quota as f64 / 1e9);
+        add(
+            "hold_quota_near",
+            None,
+            Severity::Medium,
+            (
+                words(
+                    format!("录像保全已占用 {held:.1} GB，限额 {quota:.1} GB：新的保全可能被拒绝"),
+                    format!("Holds take up {held:.1} of {quota:.1} GB: a new one may be refused"),
+                ),
+                words(
+                    "导出后解除不再需要的保全，或提高 retention.hold_percent",
+                    "Export and release what is no longer needed, or raise retention.hold_percent",
+                ),
+            ),
+        );
+    }
+    for hold in node.store.holds().into_iter().filter(index::footage::Hold::in_force) {
+        if hold.state == HoldState::Requested {
+            add(
+                "hold_waits",
+                Some(hold.asked.at),
+                Severity::Medium,
+                (
+                    words(
+                        format!("保全 {} 待第二人批准，72 小时内未批准将失效", hold.id),
+                        format!("Hold {} waits for a second person and lapses 72 hours after it was asked for", hold.id),
+                    ),
+                    words("请由另一名管理员批准或驳回", "Another administrator approves or declines it"),
+                ),
+            );
+        } else if hold.expires.since(now) < HOLD_NOTICE {
+            add(
+                "hold_expires_soon",
+                None,
+                Severity::Medium,
+                (
+                    words(
+                        format!("保全 {} 将于 {} 到期，届时录像按期限删除", hold.id, hold.expires),
+                        format!("Hold {} ends at {}; its footage then goes by its term", hold.id, hold.expires),
+                    ),
+                    words("如仍需要，请重新申请保全或导出", "Ask for a new hold, or export it, if it is still needed"),
+                ),
+            );
+        }
+    }
+    for order in node.store.erasures().into_iter().filter(|order| order.state == ErasureState::Approved) {
+        let since = order.approved.as_ref().map(|deed| deed.at);
+        if since.is_some_and(|since| now.since(since) > ERASURE_PATIENCE) {
+            add(
+                "erasure_waits",
+                since,
+                Severity::High,
+                (
+                    words(
+                        format!("删除令 {} 尚未在所有磁盘上执行完毕", order.id),
+                        format!("The order of erasure {} is not carried out on every disk yet", order.id),
+                    ),
+                    words("请检查是否有磁盘离线或拒绝写入", "Look for a disk that is away or refuses to write"),
+                ),
+            );
+        }
+    }
+    problems
 }
 
 fn node_problems(node: &Shared, store: &StoreHealth) -> Vec<Problem> {

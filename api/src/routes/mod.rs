@@ -3,6 +3,7 @@
 mod access_records;
 mod cameras;
 mod coverage;
+mod custody;
 mod docs;
 mod events;
 mod exports;
@@ -15,6 +16,7 @@ mod login;
 mod media;
 mod metrics;
 mod people;
+mod retention;
 mod stills;
 mod tree;
 mod version;
@@ -96,6 +98,16 @@ pub fn all(node: &Shared) -> (Router<Shared>, OpenApi, Vec<Entry>) {
         .add(Door::Needs(Action::Export), routes!(exports::progress))
         .add(Door::Needs(Action::Export), routes!(exports::file))
         .add(Door::Needs(Action::ReadHealth), routes!(health::health))
+        .add(Door::Needs(Action::ReadHealth), routes!(retention::retention))
+        .add(Door::Needs(Action::ReadHolds), routes!(custody::holds))
+        .add(Door::Needs(Action::RequestHold), routes!(custody::request_hold))
+        .add(Door::Needs(Action::ApproveHold), routes!(custody::approve_hold))
+        .add(Door::Needs(Action::ApproveHold), routes!(custody::decline_hold))
+        .add(Door::Needs(Action::RequestHold), routes!(custody::release_hold))
+        .add(Door::Needs(Action::ReadHolds), routes!(custody::erasures))
+        .add(Door::Needs(Action::RequestErasure), routes!(custody::request_erasure))
+        .add(Door::Needs(Action::ApproveErasure), routes!(custody::approve_erasure))
+        .add(Door::Needs(Action::ApproveErasure), routes!(custody::decline_erasure))
         .add(Door::Needs(Action::ReadRegister), routes!(access_records::list))
         .add(Door::Scraper, routes!(metrics::metrics))
         .finish()

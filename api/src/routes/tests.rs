@@ -418,6 +418,68 @@ async fn the_ledger_sums_what_the_scope_reaches_and_every_second_has_its_cause()
 }
 
 #[tokio::test]
+async fn holds_and_erasures_take_two_persons_and_auditors_read_them() {
+    let fixture = Fixture::new().await;
+    let hash = passwords::hash_now(&Secret::new(PASSWORD)).expect("hashed");
+    let second = Person {
+        name: "second".to_owned(),
+        display: "second".to_owned(),
+        unit: String::new(),
+        roles: [Role::Admin].into(),
+        scopes: vec![Scope::Everything],
+        must_change_password: false,
+    };
+    let account = Account { person: second, password: PasswordHash::new(hash), disabled: false, staff_expires: None };
+    fixture.room.node.accounts.add(&Actor::Shell, account).expect("added");
+    let now = index::model::UtcMicros::now().as_micros();
+    let wish = |expires: bool, cameras: Value| {
+        let mut wish = json!({
+            "cameras": cameras, "from_us": now - 7_200_000_000i64, "to_us": now - 3_600_000_000i64,
+            "reason": "交通事故取证", "authority": "公(交)调证字17号",
+        });
+        if expires {
+            wish["expires_us"] = json!(now + 86_400_000_000);
+        }
+        wish
+    };
+    let post = |person: &'static str, path: &'static str, body: Value| {
+        let cookie = fixture.cookie(person);
+        let fixture = &fixture;
+        async move { fixture.ask(Method::POST, path, Some(&cookie), body).await }
+    };
+    assert_eq!(post("auditor", "/api/v1/holds", wish(true, json!([7]))).await.status, StatusCode::FORBIDDEN);
+    assert_eq!(post("gate", "/api/v1/holds", wish(true, json!([7, 8]))).await.status, StatusCode::NOT_FOUND, "outside the scope");
+    let asked = post("admin", "/api/v1/holds", wish(true, json!([7]))).await;
+    assert_eq!((asked.status, asked.json()["state"].clone()), (StatusCode::CREATED, json!("requested")));
+    assert_eq!(post("operator", "/api/v1/holds/1/approve", Value::Null).await.status, StatusCode::FORBIDDEN);
+    assert_eq!(post("admin", "/api/v1/holds/1/approve", Value::Null).await.code(), "second_person");
+    assert_eq!(post("second", "/api/v1/holds/1/approve", Value::Null).await.json()["state"], "active");
+    let read = fixture.get("/api/v1/holds", &fixture.cookie("auditor")).await.json();
+    assert_eq!((read["holds"][0]["approved_by"].clone(), read["may"]["request"].clone()), (json!("second"), json!(false)));
+
+    let asked = post("operator", "/api/v1/erasures", wish(false, json!([7]))).await;
+    assert_eq!((asked.status, asked.json()["id"].clone()), (StatusCode::CREATED, json!(2)));
+    assert_eq!(post("admin", "/api/v1/erasures/2/approve", Value::Null).await.code(), "held", "holds win");
+    let ask = post("operator", "/api/v1/holds/1/release", json!({ "reason": "结案" })).await;
+    assert_eq!((ask.status, ask.json()["release_requested_by"].clone()), (StatusCode::ACCEPTED, json!("operator")));
+    let released = post("admin", "/api/v1/holds/1/release", json!({ "reason": "结案" })).await;
+    assert_eq!((released.status, released.json()["state"].clone()), (StatusCode::OK, json!("released")));
+    assert_eq!(post("admin", "/api/v1/erasures/2/approve", Value::Null).await.status, StatusCode::OK);
+    let done = fixture.get("/api/v1/erasures", &fixture.cookie("auditor")).await.json();
+    assert!(matches!(done["erasures"][0]["state"].as_str(), Some("approved" | "done")), "{done}");
+    let retention = fixture.get("/api/v1/retention", &fixture.cookie("operator")).await.json();
+    assert_eq!((retention["cameras"].as_array().map(Vec::len), retention["breach_us"].clone()), (Some(2), Value::Null));
+    assert_eq!(retention["classes"][0]["term_s"], json!(30 * 86_400));
+    let kinds: Vec<String> =
+        fixture.room.node.journal.read(Default::default(), 1000).expect("readable").into_iter().map(|entry| entry.kind).collect();
+    for kind in
+        ["hold.requested", "hold.approved", "hold.release_asked", "hold.released", "erasure.requested", "erasure.approved"]
+    {
+        assert!(kinds.iter().any(|k| k == kind), "{kind} is in the journal: {kinds:?}");
+    }
+}
+
+#[tokio::test]
 async fn bad_input_is_refused_with_a_code_and_changes_nothing() {
     let fixture = Fixture::new().await;
     let operator = fixture.cookie("operator");

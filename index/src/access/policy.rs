@@ -30,11 +30,21 @@ pub enum Action {
     ChangeCameras,
     /// Add, change or disable people.
     ChangePeople,
+    /// See what is held and what was erased by order.
+    ReadHolds,
+    /// Ask that footage be kept beyond its term, or no longer.
+    RequestHold,
+    /// Decide about a hold that somebody else asked for.
+    ApproveHold,
+    /// Ask that footage be erased by legal order.
+    RequestErasure,
+    /// Decide about an erasure that somebody else asked for.
+    ApproveErasure,
 }
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 16] = [
         Self::Live,
         Self::Playback,
         Self::Still,
@@ -46,6 +56,11 @@ impl Action {
         Self::ReadMetrics,
         Self::ChangeCameras,
         Self::ChangePeople,
+        Self::ReadHolds,
+        Self::RequestHold,
+        Self::ApproveHold,
+        Self::RequestErasure,
+        Self::ApproveErasure,
     ];
 
     /// Whether video leaves the system: then there is an access record first, and a permit.
@@ -64,10 +79,11 @@ impl Action {
         match self {
             Self::Live | Self::Playback | Self::Still | Self::Export => &[Role::Operator],
             Self::Search => &[Role::Operator, Role::Admin],
-            Self::ListCameras | Self::ReadHealth => &Role::ALL,
+            Self::ListCameras | Self::ReadHealth | Self::ReadHolds => &Role::ALL,
+            Self::RequestHold | Self::RequestErasure => &[Role::Operator, Role::Admin],
             Self::ReadRegister => &[Role::Auditor],
             Self::ReadMetrics => &[Role::Admin, Role::Auditor],
-            Self::ChangeCameras | Self::ChangePeople => &[Role::Admin],
+            Self::ChangeCameras | Self::ChangePeople | Self::ApproveHold | Self::ApproveErasure => &[Role::Admin],
         }
     }
 
@@ -86,6 +102,11 @@ impl Action {
             Self::ReadMetrics => "read_metrics",
             Self::ChangeCameras => "change_cameras",
             Self::ChangePeople => "change_people",
+            Self::ReadHolds => "read_holds",
+            Self::RequestHold => "request_hold",
+            Self::ApproveHold => "approve_hold",
+            Self::RequestErasure => "request_erasure",
+            Self::ApproveErasure => "approve_erasure",
         }
     }
 }

@@ -58,8 +58,9 @@ fn expected(roles: &BTreeSet<Role>, action: Action, in_scope: bool, whole: bool)
     match action {
         Action::Live | Action::Playback | Action::Still | Action::Export => operator && !auditor && in_scope,
         Action::Search => (operator || admin) && !auditor && in_scope,
-        Action::ListCameras | Action::ReadHealth => (operator || auditor || admin) && in_scope,
-        Action::ChangeCameras => admin && !auditor && in_scope,
+        Action::ListCameras | Action::ReadHealth | Action::ReadHolds => (operator || auditor || admin) && in_scope,
+        Action::RequestHold | Action::RequestErasure => (operator || admin) && !auditor && in_scope,
+        Action::ChangeCameras | Action::ApproveHold | Action::ApproveErasure => admin && !auditor && in_scope,
         Action::ReadRegister => auditor && in_scope && whole,
         Action::ReadMetrics => (auditor || admin) && in_scope && whole,
         Action::ChangePeople => admin && !auditor && in_scope && whole,
@@ -106,7 +107,7 @@ fn every_role_action_and_scope_is_decided_by_the_rules() {
             }
         }
     }
-    assert_eq!(checked, 8 * 10 * 10 * 3);
+    assert_eq!(checked, 8 * 10 * Action::ALL.len() * 3);
 }
 
 struct Fixture {

@@ -87,6 +87,11 @@ impl StreamIndex {
         &self.spans[first..(last + 1).min(self.spans.len())]
     }
 
+    /// One segment.
+    pub(super) fn segment(&self, key: SegmentKey) -> Option<&SegmentMeta> {
+        self.position(key).map(|at| &self.segments[at])
+    }
+
     pub(super) fn segments(&self) -> &[SegmentMeta] {
         &self.segments
     }
@@ -201,6 +206,16 @@ impl Catalogue {
             index.insert(meta);
         }
         index.newest = newest;
+    }
+
+    /// Puts what is left of a segment in the place of what was there before.
+    pub(super) fn replace(&self, stream: StreamId, meta: SegmentMeta) {
+        let mut streams = self.write();
+        if let Some(index) = streams.get_mut(&stream)
+            && index.remove(meta.key).is_some()
+        {
+            index.insert(meta);
+        }
     }
 
     /// Forgets a segment. Says what it was.

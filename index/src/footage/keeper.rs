@@ -5,15 +5,14 @@ use super::{
     catalogue::SegmentKey,
     checkpoint::{self, Checkpoint},
     disk::DiskFile,
-    format::{Entry, SegmentHeader, SegmentState, spare},
+    format::{Entry, SegmentHeader, spare},
     planted::{Bug, planted},
-    pool::{Growth, Size, Unspare},
+    pool::{Growth, Size},
     recovery::{self, Found},
-    retention,
     shared::Shared,
     volume::{Volume, lock, segment_name, segment_number},
 };
-use crate::model::{GapCause, RetentionClass, StreamId};
+use crate::model::GapCause;
 use serde_json::json;
 use std::{
     collections::{HashMap, HashSet},
@@ -31,8 +30,6 @@ const PAUSE: Duration = Duration::from_millis(500);
 const BATCH: usize = 8;
 /// The same where none is left.
 const URGENT: usize = 64;
-/// Segments removed in one go: at most some four times what is recorded meanwhile.
-const REMOVALS: usize = 64;
 /// Free files in a row that are still free, after which the rest of a checkpoint's list is believed: files are used in its order.
 const STILL_FREE: usize = 4;
 
@@ -124,6 +121,7 @@ impl Keeper {
             lock(&self.volume.pool).retry();
         }
         self.trim();
+        self.erase();
         let grew = self.grow(if self.shortage().1 { URGENT } else { BATCH });
         let changes = self.volume.changes.load(Ordering::Relaxed);
         if passed(rounds.saved, CHECKPOINT) {
@@ -139,6 +137,7 @@ impl Keeper {
         let (low, starved) = self.shortage();
         if passed(rounds.swept, RETENTION) || (low && !grew) {
             rounds.swept = Some(now);
+            self.shared.end_overdue();
             let removed = self.sweep();
             if removed > 0 {
                 self.save();
@@ -297,99 +296,15 @@ impl Keeper {
         (any(&|size| pool.is_low(size, open)), any(&|size| pool.free(size) == 0))
     }
 
-    /// Removes segments past their term. Says how many.
-    pub(super) fn sweep(&self) -> usize {
-        let Some(now) = self.shared.retention_now() else { return 0 };
-        let due = retention::expired(&self.shared.catalogue, self.volume.index, &self.shared.setup.terms, now, REMOVALS);
-        let mut gone = Vec::new();
-        for (stream, key) in due {
-            match self.remove(key) {
-                Ok((file, size)) => gone.push((stream, key, file, size)),
-                Err(error) => {
-                    tracing::error!(volume = %self.volume.name, segment = key.number, %error, "expired segment cannot be freed");
-                }
-            }
-        }
-        let files: Vec<_> = gone.iter().map(|(_, _, file, _)| Arc::clone(file)).collect();
-        let synced = || planted(Bug::ReuseEarly) || self.volume.disk.sync_written(&files).is_ok();
-        if files.is_empty() || !synced() {
-            return 0;
-        }
-        for (stream, key, _, size) in &gone {
-            if let Some(meta) = self.shared.catalogue.remove(*stream, *key) {
-                let term = self.shared.setup.terms.of(meta.class);
-                let rule = format!("{}, {} days", meta.class.word(), term.as_secs() / 86_400);
-                let record =
-                    json!({ "volume": self.volume.name, "segment": key.number, "fragments": meta.records, "bytes": meta.bytes });
-                self.shared.ledger.removed(*stream, meta.spans(), GapCause::Expired, &rule, record);
-            }
-            if let Some(size) = size {
-                self.make_whole(key.number, *size);
-            }
-        }
-        self.volume.changed();
-        gone.len()
-    }
-
-    /// Puts a freed file among those to be used, with all its blocks; or removes it where others have them by now.
-    fn make_whole(&self, number: u32, size: Size) {
-        let (needed, bytes) = {
-            let mut pool = lock(&self.volume.pool);
-            (pool.unspare(number), pool.bytes_of(size))
-        };
-        let name = segment_name(number);
-        let whole = match needed {
-            Unspare::Whole => true,
-            Unspare::Refill => self.volume.disk.refill(&name, bytes).is_ok(),
-            Unspare::NoRoom => false,
-        };
-        if whole {
-            lock(&self.volume.pool).freed(number, size);
-            return;
-        }
-        if let Err(error) = self.volume.disk.remove(&name).and_then(|()| self.volume.disk.sync_dir("segs")) {
-            tracing::error!(volume = %self.volume.name, segment = number, %error, "segment cannot be removed");
-        }
-        lock(&self.volume.pool).removed(number, size);
-    }
-
-    /// Writes over a segment's header that it is free. Nothing of it validates from then on; the sync is the caller's.
-    fn remove(&self, key: SegmentKey) -> io::Result<(Arc<dyn DiskFile>, Option<Size>)> {
-        let file = self.volume.disk.open(&segment_name(key.number))?;
-        let len = file.len()?;
-        // Its bytes must not be given back after someone else has them.
-        lock(&self.volume.sealed_early).retain(|(number, ..)| *number != key.number);
-        self.free_header(&*file, key.number, len)?;
-        self.volume.forget_file(key.number);
-        Ok((file, lock(&self.volume.pool).size_of(len)))
-    }
-
-    fn free_header(&self, file: &dyn DiskFile, number: u32, size: u64) -> io::Result<()> {
-        let header = SegmentHeader {
-            state: SegmentState::Free,
-            incarnation: self.shared.world.random(),
-            node: self.shared.setup.node,
-            volume: self.volume.id,
-            number,
-            stream: None::<StreamId>,
-            class: RetentionClass::Standard,
-            created: self.shared.world.now(),
-            size,
-            base: crate::model::MediaTicks::default(),
-            clock_epoch: 0,
-            run: 0,
-            moov_len: 0,
-            moov_crc: 0,
-            chain: [0; 32],
-        };
-        recovery::write(file, 0, &header.encode(&super::mp4::ftyp(), &[]))
-    }
-
     /// Writes the checkpoint that makes the next start fast. Failing costs only time at that start.
     pub(super) fn save(&self) {
-        if let Err(error) = checkpoint::write(&self.volume, &self.shared.catalogue) {
+        if let Err(error) = self.checkpoint() {
             tracing::warn!(volume = %self.volume.name, %error, "catalogue checkpoint not written");
         }
         self.shared.save_ledger();
+    }
+
+    pub(super) fn checkpoint(&self) -> io::Result<()> {
+        checkpoint::write(&self.volume, &self.shared.catalogue)
     }
 }

@@ -10,12 +10,17 @@
 mod away;
 mod catalogue;
 mod checkpoint;
+mod custody;
 mod disk;
+mod erase;
+mod expiry;
 mod fare;
 mod fit;
+mod forecast;
 mod format;
 mod fragment;
 mod keeper;
+mod keeping;
 mod ledger;
 pub mod mp4;
 mod opening;
@@ -39,8 +44,11 @@ mod warden;
 mod world;
 mod writer;
 
+pub use custody::{APPROVAL, CustodyError, Deed, Erased, Erasure, ErasureState, HOLD_MAX, Hold, HoldState, Order};
 pub use fit::{Shortfall, shortfall};
+pub use forecast::WARNING;
 pub use fragment::Fragment;
+pub use keeping::{Retention, StreamRetention, VolumeRetention};
 pub use ledger::Tally;
 pub use reader::{FragmentRef, Reader, SegmentName};
 pub use types::{

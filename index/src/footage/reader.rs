@@ -4,10 +4,11 @@
 use super::{
     catalogue::{SegmentKey, SegmentMeta},
     format::{
-        BLOCK, Entry, FOOTER, RECORD_HEADER, RecordHeader, SegmentHeader, SegmentState, Trailer, checksum, footer_blocks,
-        read_entries,
+        BLOCK, Entry, EraseMark, FOOTER, RECORD_HEADER, RecordHeader, SegmentHeader, SegmentState, Trailer, checksum,
+        footer_blocks, read_entries,
     },
     fragment::Fragment,
+    ledger::Removed,
     mp4,
     planted::{Bug, planted},
     shared::Shared,
@@ -16,7 +17,7 @@ use super::{
 };
 use crate::{
     access::Extent,
-    model::{AccessUnit, StreamId, TrackKind, Tracks, UtcMicros, Window},
+    model::{AccessUnit, GapCause, StreamId, TrackKind, Tracks, UtcMicros, Window},
 };
 use bytes::Bytes;
 use std::{
@@ -116,7 +117,7 @@ impl Reader {
             match self.entries(&meta) {
                 Ok(entries) => {
                     let touched = |at: Window| at.overlaps(window) && self.extent.touches(stream, at);
-                    let inside = entries.iter().filter(|entry| touched(entry.window()));
+                    let inside = entries.iter().filter(|entry| !self.is_erased(stream, entry) && touched(entry.window()));
                     found.extend(inside.map(|entry| FragmentRef::new(stream, meta.key, entry)));
                 }
                 Err(error) => tracing::warn!(%stream, segment = meta.key.number, %error, "segment left out"),
@@ -171,6 +172,9 @@ impl Reader {
         Self::is_of(StreamId::from_raw(record.stream), fragment.stream)?;
         self.may(fragment.stream, record.window())?;
         let payload = Bytes::from(bytes).slice(RECORD_HEADER..);
+        if EraseMark::read(&payload, key.incarnation).is_some() {
+            return Err(ReadError::Gone { segment: key.number });
+        }
         let whole = planted(Bug::TrustPayload) || checksum(key.incarnation, &payload) == record.payload_crc;
         if record.payload_len != fragment.length || !whole {
             return Err(damaged(key, fragment.offset, "payload checksum"));
@@ -217,11 +221,21 @@ impl Reader {
             let entries = self.entries(&meta).ok()?;
             let end = entries.partition_point(|entry| entry.utc <= at);
             let back = entries[..end].iter().rev().take(LOOK_BACK);
-            if let Some(entry) = back.clone().find(|entry| entry.starts_with_key && entry.lead_len > 0) {
+            let there = |entry: &&Entry| entry.starts_with_key && entry.lead_len > 0 && !self.is_erased(stream, entry);
+            if let Some(entry) = back.clone().find(there) {
                 return Some((meta.key, *entry));
             }
         }
         None
+    }
+
+    /// Whether the fragment was erased by order: a footer that was read before does not know it yet, the ledger does.
+    fn is_erased(&self, stream: StreamId, entry: &Entry) -> bool {
+        entry.is_erased()
+            || self.shared.ledger.with(stream, |story, _| {
+                let by_order = |gone: &Removed| gone.cause == GapCause::Erased && gone.window.covers(entry.window());
+                story.removed_in(entry.window()).any(by_order)
+            })
     }
 
     fn entries(&self, meta: &SegmentMeta) -> Result<Arc<[Entry]>, ReadError> {

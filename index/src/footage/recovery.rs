@@ -9,8 +9,8 @@ use super::{
     catalogue::{SegmentKey, SegmentMeta},
     disk::{AlignedBuffer, DiskFile, read_vec},
     format::{
-        BLOCK, DATA_START, Entry, FOOTER, MAX_RECORDS, RECORD_HEADER, RecordHeader, SegmentHeader, SegmentState, Trailer,
-        checksum, encode_footer, footer_blocks, read_entries,
+        BLOCK, DATA_START, ERASE_MARK, Entry, EraseMark, FOOTER, MAX_RECORDS, RECORD_HEADER, RecordHeader, SegmentHeader,
+        SegmentState, Trailer, checksum, encode_footer, footer_blocks, read_entries,
     },
     planted::{Bug, planted},
     spans,
@@ -87,7 +87,7 @@ fn last_commit_is_whole(file: &dyn DiskFile, incarnation: u64, entries: &[Entry]
     Ok(true)
 }
 
-/// Whether a record reads back, payload and all.
+/// Whether a record reads back, payload and all, or was erased by order.
 pub(super) fn payload_is_whole(file: &dyn DiskFile, incarnation: u64, offset: u64) -> io::Result<bool> {
     let head = read_vec(file, offset, RECORD_HEADER)?;
     let Some(record) = RecordHeader::decode(&head, incarnation) else { return Ok(false) };
@@ -95,19 +95,20 @@ pub(super) fn payload_is_whole(file: &dyn DiskFile, incarnation: u64, offset: u6
         return Ok(false);
     }
     let payload = read_vec(file, offset + RECORD_HEADER as u64, record.payload_len as usize)?;
-    Ok(checksum(incarnation, &payload) == record.payload_crc)
+    Ok(checksum(incarnation, &payload) == record.payload_crc || EraseMark::read_whole(&payload, incarnation).is_some())
 }
 
-/// What memory holds of a segment with these entries. `None` if there are none.
+/// What memory holds of a segment with these entries. `None` if there are none, or all were erased.
 pub(super) fn meta_of(header: &SegmentHeader, volume: u16, entries: &[Entry], open: Option<Vec<Entry>>) -> Option<SegmentMeta> {
     let mut set = Vec::new();
-    entries.iter().for_each(|entry| spans::join(&mut set, entry.window()));
+    let there = || entries.iter().filter(|entry| !entry.is_erased());
+    there().for_each(|entry| spans::join(&mut set, entry.window()));
     let mut meta = SegmentMeta {
         key: SegmentKey { volume, number: header.number, incarnation: header.incarnation },
         window: *set.first()?,
         holes: None,
-        bytes: entries.iter().map(|entry| u64::from(entry.payload_len)).sum(),
-        records: entries.len() as u32,
+        bytes: there().map(|entry| u64::from(entry.payload_len)).sum(),
+        records: there().count() as u32,
         class: header.class,
         end: entries.last().map_or(0, Entry::end),
         entries: open,
@@ -172,7 +173,8 @@ pub(super) fn scan(file: &dyn DiskFile, header: &SegmentHeader, known: Vec<Entry
             scan.torn.push((*offset, offset + record.total_len()));
             continue;
         }
-        scan.entries.push(Entry::of(record, *offset));
+        let entry = Entry::of(record, *offset);
+        scan.entries.push(if is_erased(file, header.incarnation, *offset)? { entry.erased() } else { entry });
         scan.chain = record.chain;
     }
     if let (true, Some(last)) = (records.is_empty(), scan.entries.last()) {
@@ -205,6 +207,12 @@ fn read_record(file: &dyn DiskFile, incarnation: u64, at: u64, limit: u64) -> io
     Ok(RecordHeader::decode(&head, incarnation).filter(|record| at + record.total_len() <= limit))
 }
 
+/// Whether the record at `at` was erased by order.
+fn is_erased(file: &dyn DiskFile, incarnation: u64, at: u64) -> io::Result<bool> {
+    let head = read_vec(file, at + RECORD_HEADER as u64, ERASE_MARK)?;
+    Ok(EraseMark::read(&head, incarnation).is_some())
+}
+
 /// The next block behind `at` that begins with a record numbered `least` or higher.
 fn search(file: &dyn DiskFile, incarnation: u64, at: u64, limit: u64, least: u32) -> io::Result<Option<u64>> {
     let end = limit.min(at + SEARCH);
@@ -227,13 +235,14 @@ fn search(file: &dyn DiskFile, incarnation: u64, at: u64, limit: u64, least: u32
 /// acknowledged. The caller syncs.
 pub(super) fn seal(file: &dyn DiskFile, header: &SegmentHeader, scan: &Scan) -> io::Result<()> {
     let mut set = Vec::new();
-    scan.entries.iter().for_each(|entry| spans::join(&mut set, entry.window()));
+    let there = || scan.entries.iter().filter(|entry| !entry.is_erased());
+    there().for_each(|entry| spans::join(&mut set, entry.window()));
     let tail = scan.entries.last().map_or(DATA_START, Entry::end);
     let mut trailer = Trailer {
         incarnation: header.incarnation,
         entries: 0,
         entries_crc: 0,
-        bytes: scan.entries.iter().map(|entry| u64::from(entry.payload_len)).sum(),
+        bytes: there().map(|entry| u64::from(entry.payload_len)).sum(),
         data_end: tail,
         chain: scan.chain,
         salvaged: true,

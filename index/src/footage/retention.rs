@@ -3,6 +3,7 @@
 
 use super::{
     catalogue::{Catalogue, SegmentKey},
+    custody::Held,
     types::RetentionTerms,
 };
 use crate::model::{StreamId, UtcMicros};
@@ -58,12 +59,14 @@ impl ClockGuard {
     }
 }
 
-/// Segments of a volume whose term is over at `now`, oldest first, at most `limit`. Never one that is being written.
+/// Segments of a volume whose term is over at `now`, oldest first, at most `limit`. Never one that is being written, never one that
+/// is held in part (C1).
 pub(super) fn expired(
     catalogue: &Catalogue,
     volume: u16,
     terms: &RetentionTerms,
     now: UtcMicros,
+    held: &Held,
     limit: usize,
 ) -> Vec<(StreamId, SegmentKey)> {
     let mut due = Vec::new();
@@ -71,7 +74,10 @@ pub(super) fn expired(
         let shortest = terms.standard.min(terms.key_target);
         let old = index.segments().iter().take_while(|segment| segment.window.from < now - shortest);
         let over = old.filter(|segment| {
-            segment.key.volume == volume && segment.entries.is_none() && segment.window.to < now - terms.of(segment.class)
+            segment.key.volume == volume
+                && segment.entries.is_none()
+                && segment.window.to < now - terms.of(segment.class)
+                && !held.covers(*stream, segment.window)
         });
         due.extend(over.map(|segment| (segment.window.to, *stream, segment.key)));
     }

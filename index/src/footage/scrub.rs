@@ -82,7 +82,7 @@ impl Scrub {
         };
         let bytes = RECORD_HEADER as u64 + u64::from(entry.payload_len);
         match tools::check(&*open.file, &open.header, &entry, open.chain) {
-            Ok(Ok(record)) => open.chain = Some(record.chain),
+            Ok(Ok(whole)) => open.chain = Some(whole.record.chain),
             Ok(Err(what)) => {
                 open.chain = None;
                 let (stream, key) = (open.stream, open.key);

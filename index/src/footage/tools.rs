@@ -5,7 +5,7 @@
 use super::{
     checkpoint,
     disk::{Disk, DiskFile, RealDisk, read_vec},
-    format::{BLOCK, DATA_START, Entry, FOOTER, RECORD_HEADER, RecordHeader, SegmentHeader, SegmentState},
+    format::{BLOCK, DATA_START, Entry, EraseMark, FOOTER, RECORD_HEADER, RecordHeader, SegmentHeader, SegmentState},
     mp4,
     recovery::{self, Found},
     volume::{Identity, segment_name, segment_number},
@@ -50,6 +50,8 @@ pub struct Verdict {
     pub bytes: u64,
     /// Fragments or files that are not what was written.
     pub damaged: u64,
+    /// Fragments whose media were erased by order; what is left of them is as it should be.
+    pub erased: u64,
 }
 
 /// Lists the segments in a volume's directory, by number: number, state, stream, from, to, fragments, bytes.
@@ -114,10 +116,16 @@ pub fn verify(dir: &Path, out: &mut dyn Write) -> Result<Verdict, ToolError> {
         let mut before = Some(header.chain);
         for entry in &entries {
             match check(file, &header, entry, before)? {
-                Ok(record) => {
+                Ok(Whole { record, erased: None }) => {
                     verdict.fragments += 1;
                     verdict.bytes += u64::from(record.payload_len);
                     before = Some(record.chain);
+                }
+                Ok(Whole { record, erased: Some(mark) }) => {
+                    verdict.erased += 1;
+                    before = Some(record.chain);
+                    let (at, order, when) = (entry.offset(), mark.order, mark.at);
+                    writeln!(out, "{number:08} byte {at}: erased by order {order} at {when} (filmed {})", entry.utc)?;
                 }
                 Err(what) => {
                     verdict.damaged += 1;
@@ -130,10 +138,17 @@ pub fn verify(dir: &Path, out: &mut dyn Write) -> Result<Verdict, ToolError> {
     })?;
     writeln!(
         out,
-        "{} segments, {} fragments, {} bytes, {} damaged",
-        verdict.segments, verdict.fragments, verdict.bytes, verdict.damaged
+        "{} segments, {} fragments, {} bytes, {} damaged, {} erased",
+        verdict.segments, verdict.fragments, verdict.bytes, verdict.damaged, verdict.erased
     )?;
     Ok(verdict)
+}
+
+/// A record that is what it should be.
+pub(super) struct Whole {
+    pub(super) record: RecordHeader,
+    /// Its media are gone, by this order.
+    pub(super) erased: Option<EraseMark>,
 }
 
 /// Reads one record whole. The inner error says which check failed.
@@ -142,10 +157,11 @@ pub(super) fn check(
     header: &SegmentHeader,
     entry: &Entry,
     before: Option<[u8; 32]>,
-) -> io::Result<Result<RecordHeader, &'static str>> {
+) -> io::Result<Result<Whole, &'static str>> {
     let bytes = read_vec(file, entry.offset(), RECORD_HEADER + entry.payload_len as usize)?;
     let Some(record) = RecordHeader::decode(&bytes, header.incarnation) else { return Ok(Err("its header is damaged")) };
-    if blake3::hash(&bytes[RECORD_HEADER..]).as_bytes() != &record.hash {
+    let erased = EraseMark::read_whole(&bytes[RECORD_HEADER..], header.incarnation);
+    if erased.is_none() && blake3::hash(&bytes[RECORD_HEADER..]).as_bytes() != &record.hash {
         return Ok(Err("its media are damaged"));
     }
     let mut own = [0; RECORD_HEADER];
@@ -153,7 +169,7 @@ pub(super) fn check(
     if before.is_some_and(|before| super::format::chain(&before, &own) != record.chain) {
         return Ok(Err("the chain is broken: a record before it is not what it was"));
     }
-    Ok(Ok(record))
+    Ok(Ok(Whole { record, erased }))
 }
 
 type Records = (SegmentHeader, Vec<Entry>, Vec<(u64, u64)>);
@@ -195,7 +211,7 @@ pub fn extract(path: &Path, out: &mut dyn Write) -> Result<u64, ToolError> {
     out.write_all(&mp4::ftyp())?;
     out.write_all(&moov)?;
     let mut whole = 0;
-    for entry in &entries {
+    for entry in entries.iter().filter(|entry| !entry.is_erased()) {
         if recovery::payload_is_whole(&file, header.incarnation, entry.offset())? {
             out.write_all(&read_vec(&file, entry.offset() + RECORD_HEADER as u64, entry.payload_len as usize)?)?;
             whole += 1;

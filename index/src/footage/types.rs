@@ -22,6 +22,8 @@ pub struct Setup {
     pub segment_max: Duration,
     /// How long footage is kept, by class.
     pub terms: RetentionTerms,
+    /// The share of all capacity that holds may take up, in percent. Default 10.
+    pub hold_percent: u8,
     /// Bytes of drafts that may wait for one volume; one more is given back. Default 256 MiB.
     pub queue_bytes: usize,
     /// How long a draft waits for the commit that makes it durable to begin, at the longest. A commit takes all that wait then, so this
@@ -46,6 +48,7 @@ impl Setup {
             sub_segment_bytes: 64 << 20,
             segment_max: Duration::from_secs(3600),
             terms: RetentionTerms::default(),
+            hold_percent: 10,
             queue_bytes: 256 << 20,
             commit_every: Duration::from_millis(500),
             scrub_bytes: 4 << 20,

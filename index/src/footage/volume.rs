@@ -8,10 +8,10 @@ use super::{
     pool::{Pool, Size},
     types::{Draft, VolumeHealth, VolumeSetup, VolumeState},
 };
-use crate::model::{NodeId, UtcMicros, VolumeId};
+use crate::model::{NodeId, StreamId, UtcMicros, VolumeId};
 use serde::{Deserialize, Serialize};
 use std::{
-    collections::VecDeque,
+    collections::{HashSet, VecDeque},
     io,
     path::PathBuf,
     sync::{
@@ -61,6 +61,8 @@ pub(super) struct Volume {
     pub(super) changes: AtomicU64,
     /// Segments sealed early, whose unused bytes the keeper gives back: number, from, to.
     pub(super) sealed_early: Mutex<Vec<(u32, u64, u64)>>,
+    /// Streams whose open segment is to be sealed at the next commit: some of it is to be erased.
+    pub(super) seal_wanted: Mutex<HashSet<StreamId>>,
     files: Mutex<VecDeque<(u32, Arc<dyn DiskFile>)>>,
 }
 
@@ -263,6 +265,7 @@ impl Volume {
             absent: false,
             changes: AtomicU64::new(0),
             sealed_early: Mutex::default(),
+            seal_wanted: Mutex::default(),
             files: Mutex::new(VecDeque::new()),
         }
     }

@@ -272,9 +272,11 @@ impl Writer {
         Ok(Step::Goes)
     }
 
-    /// Seals segments whose streams have ended.
+    /// Seals segments whose streams have ended, and those of which some is to be erased.
     fn seal_idle(&mut self, now: UtcMicros, batch: &mut Batch) {
-        let mut idle: Vec<_> = self.open.values().filter(|open| now.since(open.touched) > IDLE).map(|open| open.stream).collect();
+        let wanted = std::mem::take(&mut *lock(&self.volume.seal_wanted));
+        let ripe = |open: &&OpenSegment| now.since(open.touched) > IDLE || wanted.contains(&open.stream);
+        let mut idle: Vec<_> = self.open.values().filter(ripe).map(|open| open.stream).collect();
         idle.sort_unstable();
         for stream in idle {
             if let Err(error) = self.seal(stream, batch) {

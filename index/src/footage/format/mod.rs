@@ -13,11 +13,14 @@
 //!   a block that belongs elsewhere never do.
 //! - F2: a record says whether it starts with a key unit, and which record began its commit: so recovery knows whether a bad
 //!   one had been acknowledged.
-//! - F3: a fragment is announced only after its bytes are synced, and no acknowledged block is written again (I1, I5).
+//! - F3: a fragment is announced only after its bytes are synced, and no acknowledged block is written again (I1, I5), except by an
+//!   order of erasure: then zeros stand in the place of the media, see `erased`, and the footer is written anew.
 
+mod erased;
 mod record;
 mod segment;
 
+pub(super) use erased::{ERASE_MARK, EraseMark};
 pub(super) use record::{CommitSpan, RecordHeader, chain, pad_len, write_pad};
 pub(super) use segment::{Entry, SegmentHeader, SegmentState, Trailer, encode_footer, footer_blocks, read_entries};
 

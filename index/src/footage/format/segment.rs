@@ -166,6 +166,16 @@ impl Entry {
         self.offset() + (super::RECORD_HEADER + payload + super::pad_len(payload)) as u64
     }
 
+    /// Whether its media were erased by order: a record that holds media has samples.
+    pub(in crate::footage) fn is_erased(&self) -> bool {
+        self.samples == 0
+    }
+
+    /// What the footer says of it once its media are erased.
+    pub(in crate::footage) fn erased(self) -> Self {
+        Self { samples: 0, lead_len: 0, moof_len: 0, starts_with_key: false, ..self }
+    }
+
     pub(in crate::footage) fn encode(&self, out: &mut [u8]) {
         put(out, 0, self.utc.as_micros().to_le_bytes());
         put(out, 8, self.duration_us.to_le_bytes());

@@ -15,7 +15,11 @@ pub(super) use {
     tile::{Facts, tile},
 };
 
-use super::{volume::lock, world::World};
+use super::{
+    custody::{Act, Custody, CustodyError, Erased},
+    volume::lock,
+    world::World,
+};
 use crate::{
     journal::{Journal, Record, Seq},
     model::{GapCause, StreamId, UtcMicros, Window},
@@ -23,16 +27,21 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     io::Write as _,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
 /// Where the store's facts are kept: the node's journal, or memory in a test.
 pub(super) trait Notebook: Send + Sync {
     /// Writes a fact down, soon and durably, without waiting for it.
     fn note(&self, at: UtcMicros, kind: &'static str, body: Value);
+    /// Writes a fact down and waits until it is durable, or says why it never will be.
+    fn note_durably(&self, at: UtcMicros, kind: &'static str, body: Value) -> Result<(), String> {
+        self.note(at, kind, body);
+        Ok(())
+    }
     /// The number of the newest fact; 0 if there is none.
     fn newest(&self) -> u64;
     /// When the newest fact of an earlier run was written down; `None` if there was no earlier run.
@@ -49,6 +58,10 @@ impl Notebook for Journal {
                 tracing::error!(kind, %error, "a fact of the footage store is not in the journal");
             }
         });
+    }
+
+    fn note_durably(&self, at: UtcMicros, kind: &'static str, body: Value) -> Result<(), String> {
+        self.append(Record::new(at, kind, body)).wait().map(drop).map_err(|error| error.to_string())
     }
 
     fn newest(&self) -> u64 {
@@ -77,11 +90,25 @@ struct State {
     alive: Option<UtcMicros>,
     streams: HashMap<StreamId, Story>,
     restarts: Vec<Window>,
+    #[serde(default)]
+    custody: Custody,
+    /// How far this run is with each order.
+    #[serde(skip)]
+    erasing: HashMap<u64, Progress>,
+}
+
+/// An order on its way: a volume that has nothing left to do says so, and the last of them ends it.
+#[derive(Clone, Default)]
+struct Progress {
+    erased: Erased,
+    volumes: HashSet<u16>,
 }
 
 /// See the module.
 pub(super) struct Ledger {
     state: Mutex<State>,
+    /// Held while footage is removed and while holds and orders change: what is held is never gone a moment later.
+    acting: Mutex<()>,
     notebook: Arc<dyn Notebook>,
     world: Arc<dyn World>,
     file: PathBuf,
@@ -112,7 +139,7 @@ impl Ledger {
             state.seq = *last;
             facts.iter().for_each(|(_, kind, body)| state.apply(kind, body));
         }
-        Self { state: Mutex::new(state), notebook, world, file }
+        Self { state: Mutex::new(state), acting: Mutex::default(), notebook, world, file }
     }
 
     pub(super) fn mark(&self, stream: StreamId, at: UtcMicros, cause: GapCause, detail: &str, newest: Option<UtcMicros>) {
@@ -159,9 +186,56 @@ impl Ledger {
         self.notebook.note(at, if cause == GapCause::Erased { "ledger.erased" } else { "ledger.expired" }, body);
     }
 
+    /// Keeps holds and orders as they are while the guard lives. Taken before any other lock.
+    pub(super) fn still(&self) -> MutexGuard<'_, ()> {
+        lock(&self.acting)
+    }
+
+    /// Looks at the holds and orders.
+    pub(super) fn custody<T>(&self, look: impl FnOnce(&Custody) -> T) -> T {
+        look(&lock(&self.state).custody)
+    }
+
+    /// Takes a step of a hold or an order, if it may be taken: it is durable on return (C3).
+    pub(super) fn act(&self, _still: &MutexGuard<'_, ()>, act: &Act) -> Result<(), CustodyError> {
+        // In the state first, as with every fact: a checkpoint made meanwhile claims to know all that the journal does.
+        let before = {
+            let mut state = lock(&self.state);
+            state.custody.check(act)?;
+            let before = state.custody.clone();
+            state.custody.apply(act);
+            before
+        };
+        self.notebook.note_durably(self.world.now(), act.kind(), act.body()).map_err(|error| {
+            lock(&self.state).custody = before;
+            CustodyError::Journal(error)
+        })
+    }
+
+    /// Counts what one volume did for an order; `done` when it has nothing left to do. Gives the sum once all of `volumes` are done.
+    pub(super) fn erasing(&self, order: u64, volume: u16, erased: Erased, done: bool, volumes: &[u16]) -> Option<Erased> {
+        let mut state = lock(&self.state);
+        let progress = state.erasing.entry(order).or_default();
+        progress.erased.add(erased);
+        if done {
+            progress.volumes.insert(volume);
+        }
+        volumes.iter().all(|volume| progress.volumes.contains(volume)).then_some(progress.erased)
+    }
+
+    /// Whether a volume has nothing left to do for an order, in this run.
+    pub(super) fn is_erased_on(&self, order: u64, volume: u16) -> bool {
+        lock(&self.state).erasing.get(&order).is_some_and(|progress| progress.volumes.contains(&volume))
+    }
+
     /// A fact about the store itself, for the journal alone.
     pub(super) fn note(&self, kind: &'static str, body: Value) {
         self.notebook.note(self.world.now(), kind, body);
+    }
+
+    /// As [`Ledger::note`], and waits until it, and every fact noted before it, is durable.
+    pub(super) fn note_durably(&self, kind: &'static str, body: Value) -> Result<(), String> {
+        self.notebook.note_durably(self.world.now(), kind, body)
     }
 
     /// The last sign of life of an earlier run: of its marks, its checkpoints, and, were all of that lost, the newest fact that it wrote
@@ -205,6 +279,9 @@ impl Ledger {
 impl State {
     /// Takes in a fact of the journal. Facts may come twice: after a crash the checkpoint may know them already.
     fn apply(&mut self, kind: &str, body: &Value) {
+        if let Some(act) = Act::read(kind, body) {
+            return self.custody.apply(&act);
+        }
         let field = |name: &str| body.get(name).and_then(Value::as_i64).map(UtcMicros::from_micros);
         let window = || Some(Window::new(field("from_us")?, field("to_us")?));
         let stream = || body.get("stream")?.as_str()?.parse::<StreamId>().ok();

@@ -151,21 +151,16 @@ fn explain(facts: &Facts, hole: Window, visible: Window, end: End, tiles: &mut T
         (None, None) => None,
     };
     let Some(mut active) = start else {
-        if end == End::Present && facts.now.since(hole.from) <= PENDING {
-            // Not known yet; nothing follows.
-            return;
-        }
-        overlay(facts, hole, visible, None, tiles);
-        return;
+        return unmarked(facts, hole, visible, end, tiles);
     };
     let mut at = visible.from;
     for change in inner {
         let until = change.at.clamp(at, visible.to);
-        overlay(facts, hole, Window::new(at, until), Some(&active), tiles);
+        overlay(facts, Window::new(at, until), &active, tiles);
         at = until;
         active = change;
     }
-    overlay(facts, hole, Window::new(at, visible.to), Some(&active), tiles);
+    overlay(facts, Window::new(at, visible.to), &active, tiles);
 }
 
 #[derive(Clone)]
@@ -181,25 +176,39 @@ impl<'a> Change<'a> {
     }
 }
 
-/// Tiles a part of a hole that has one cause, or none, except where a loss says otherwise.
-fn overlay(facts: &Facts, hole: Window, part: Window, active: Option<&Change>, tiles: &mut Tiles) {
-    if part.is_empty() {
-        return;
-    }
-    let about = |loss: &&Loss| Window::new(loss.window.from - NEAR, loss.window.to + NEAR).covers(hole);
-    let near = Window::new(hole.from - NEAR, hole.to + NEAR);
-    let nearby = || facts.story.losses_in(near).find(about).map_or(GapCause::Unexplained, |loss| loss.cause);
-    let (cause, detail) = active.map_or_else(|| (nearby(), ""), |change| (change.cause, change.detail));
+/// Tiles a part of a hole that has one cause, except where a loss says otherwise.
+fn overlay(facts: &Facts, part: Window, active: &Change, tiles: &mut Tiles) {
     let mut at = part.from;
     for loss in facts.story.losses_in(part) {
         let lost = loss.window.intersect(Window::new(at, part.to));
         if !lost.is_empty() {
-            tiles.gap(Window::new(at, lost.from), cause, detail);
+            tiles.gap(Window::new(at, lost.from), active.cause, active.detail);
             tiles.gap(lost, loss.cause, "");
             at = lost.to;
         }
     }
-    tiles.gap(Window::new(at, part.to), cause, detail);
+    tiles.gap(Window::new(at, part.to), active.cause, active.detail);
+}
+
+/// Tiles the visible part of a hole that no mark speaks of: losses explain it, and what stands next to them as far as [`NEAR`]. At the
+/// present end the rest is not known yet.
+fn unmarked(facts: &Facts, hole: Window, visible: Window, end: End, tiles: &mut Tiles) {
+    let near = Window::new(hole.from - NEAR, hole.to + NEAR);
+    let about = |loss: &&Loss| Window::new(loss.window.from - NEAR, loss.window.to + NEAR).covers(hole);
+    let rest = facts.story.losses_in(near).find(about).map_or(GapCause::Unexplained, |loss| loss.cause);
+    let beside = |piece: Window, loss: GapCause| if piece.duration() <= NEAR { loss } else { rest };
+    let (mut at, mut last) = (hole.from, rest);
+    for loss in facts.story.losses_in(hole) {
+        let piece = Window::new(at, loss.window.from);
+        tiles.gap(piece.intersect(visible), beside(piece, loss.cause), "");
+        tiles.gap(loss.window.intersect(Window::new(at, hole.to)).intersect(visible), loss.cause, "");
+        at = at.max(loss.window.to);
+        last = loss.cause;
+    }
+    let tail = Window::new(at, hole.to);
+    if end == End::Past || facts.now.since(at) > PENDING {
+        tiles.gap(tail.intersect(visible), beside(tail, last), "");
+    }
 }
 
 /// Tiles a recorded span: whole, except where units were lost inside.

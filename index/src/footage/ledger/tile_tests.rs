@@ -109,6 +109,12 @@ fn a_restart_is_a_cause_but_not_for_what_was_paused() {
 #[test]
 fn a_loss_explains_its_hole_and_makes_recorded_time_partial() {
     check("rec 0..20 | lost 20..23 our_queue | rec 23..100", "rec 0..20 | our_queue 20..23 | rec 23..100");
+    // A disk that refuses for long: what lies between two losses, and beside them, is as lost as they are.
+    check("rec 0..20 | lost 21..30 disk | lost 31..90 disk", "rec 0..20 | disk 20..90");
+    check(
+        "rec 0..20 | lost 21..30 disk | lost 33..40 disk",
+        "rec 0..20 | disk 20..30 | unexplained 30..33 | disk 33..40 | unexplained 40..100",
+    );
     check("rec 0..100 | lost 20..23 network", "rec 0..20 | partial Network 1.00 1 20..23 | rec 23..100");
 }
 

@@ -3,6 +3,7 @@
 mod clips;
 mod crash;
 mod disks;
+mod keeping;
 mod play;
 mod store;
 mod tools;

@@ -1,0 +1,170 @@
+//! `/api/v1/retention`: what is kept of each camera, and whether the promise will still be kept in a month.
+
+use crate::{
+    authority::Authority,
+    refusal::{Refusal, Words, words},
+};
+use axum::Json;
+use index::{
+    footage::{Retention as Kept, StreamRetention, VolumeRetention, WARNING},
+    model::{CameraId, RetentionClass, StreamId, StreamKind, UtcMicros},
+};
+use serde::Serialize;
+use std::collections::HashMap;
+use utoipa::ToSchema;
+
+/// How the promise of retention stands, for the cameras in the scope.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Retention {
+    as_of_us: i64,
+    /// Since when nothing is deleted because the clock jumped; `null` if it did not.
+    frozen_us: Option<i64>,
+    quota_bytes: u64,
+    held_bytes: u64,
+    classes: Vec<Class>,
+    volumes: Vec<Volume>,
+    cameras: Vec<CameraRow>,
+    /// When the promise breaks if things go on as they do; `null` if it is kept.
+    breach_us: Option<i64>,
+    sentence: Option<Words>,
+    remedy: Option<Words>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct Class {
+    /// `standard` or `key_target`.
+    class: &'static str,
+    term_s: u64,
+    /// Cameras of this class.
+    cameras: usize,
+    /// The least that is kept of any of them; `null` without a camera.
+    achieved_s_min: Option<f64>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct Volume {
+    name: String,
+    capacity_bytes: u64,
+    used_bytes: u64,
+    held_bytes: u64,
+    rate_bytes_per_day: u64,
+    /// When its free room is used up, and the oldest footage begins to make way.
+    full_us: Option<i64>,
+    /// When it will have no room although nothing may go.
+    breach_us: Option<i64>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct CameraRow {
+    #[schema(value_type = u32)]
+    camera: CameraId,
+    name: String,
+    place: Vec<String>,
+    class: &'static str,
+    term_s: u64,
+    /// Its oldest picture; `null` if there is none.
+    oldest_us: Option<i64>,
+    /// From there to now.
+    achieved_s: f64,
+    /// Whether its term is reached; `null` while it has not been recorded for that long.
+    kept: Option<bool>,
+    rate_bytes_per_day: u64,
+    held_bytes: u64,
+}
+
+/// What is kept, how fast the disks fill, and when the promise breaks.
+#[utoipa::path(get, path = "/api/v1/retention", responses((status = 200, body = Retention), (status = 403, body = Refusal)))]
+pub(super) async fn retention(authority: Authority) -> Result<Json<Retention>, Refusal> {
+    let cameras = authority.cameras()?;
+    let store = authority.node().store.clone();
+    let (kept, frozen) = authority.node().reads.run(move || (store.retention(), store.health().retention_frozen)).await?;
+    let now = UtcMicros::now();
+    let streams: HashMap<StreamId, &StreamRetention> = kept.streams.iter().map(|kept| (kept.stream, kept)).collect();
+    let terms = authority.node().config.terms();
+    let rows: Vec<CameraRow> = cameras
+        .into_iter()
+        .map(|entry| {
+            let camera = entry.camera;
+            let held = |kind| streams.get(&StreamId::new(camera.id, kind)).copied();
+            let main = held(StreamKind::Main);
+            let all: Vec<_> = StreamKind::ALL.into_iter().filter_map(held).collect();
+            let term = terms.of(camera.retention);
+            let achieved = main.map(|main| now.since(main.oldest)).unwrap_or_default();
+            CameraRow {
+                camera: camera.id,
+                name: camera.name,
+                place: camera.place,
+                class: camera.retention.word(),
+                term_s: term.as_secs(),
+                oldest_us: main.map(|main| main.oldest.as_micros()),
+                achieved_s: achieved.as_secs_f64(),
+                kept: (achieved >= term).then_some(true),
+                rate_bytes_per_day: all.iter().map(|kept| kept.rate_a_day).sum(),
+                held_bytes: all.iter().map(|kept| kept.held).sum(),
+            }
+        })
+        .collect();
+    let classes = [RetentionClass::Standard, RetentionClass::KeyTarget].map(|class| {
+        let mine = || rows.iter().filter(|row| row.class == class.word());
+        Class {
+            class: class.word(),
+            term_s: terms.of(class).as_secs(),
+            cameras: mine().count(),
+            achieved_s_min: mine().map(|row| row.achieved_s).min_by(f64::total_cmp),
+        }
+    });
+    let breach = first_breach(&kept);
+    let (sentence, remedy) = breach.map(breach_words).unzip();
+    Ok(Json(Retention {
+        as_of_us: now.as_micros(),
+        frozen_us: frozen.map(UtcMicros::as_micros),
+        quota_bytes: kept.quota,
+        held_bytes: kept.held,
+        classes: classes.into(),
+        volumes: kept.volumes.iter().map(volume).collect(),
+        cameras: rows,
+        breach_us: breach.and_then(|volume| volume.breaks).map(UtcMicros::as_micros),
+        sentence,
+        remedy,
+    }))
+}
+
+fn volume(kept: &VolumeRetention) -> Volume {
+    Volume {
+        name: kept.name.clone(),
+        capacity_bytes: kept.capacity,
+        used_bytes: kept.used,
+        held_bytes: kept.held,
+        rate_bytes_per_day: kept.rate_a_day,
+        full_us: kept.full.map(UtcMicros::as_micros),
+        breach_us: kept.breaks.map(UtcMicros::as_micros),
+    }
+}
+
+/// The volume on which the promise breaks first.
+fn first_breach(kept: &Kept) -> Option<&VolumeRetention> {
+    kept.volumes.iter().filter(|volume| volume.breaks.is_some()).min_by_key(|volume| volume.breaks)
+}
+
+/// As [`first_breach`], if it is near enough to alarm somebody.
+pub(super) fn near_breach(kept: &Kept, now: UtcMicros) -> Option<&VolumeRetention> {
+    first_breach(kept).filter(|volume| volume.breaks.is_some_and(|at| at.since(now) <= WARNING))
+}
+
+/// What an operator reads: what will happen and when, and what to do.
+pub(super) fn breach_words(volume: &VolumeRetention) -> (Words, Words) {
+    let (name, at) = (&volume.name, volume.breaks.unwrap_or_default());
+    let a_day = volume.rate_a_day as f64 / 1e9;
+    (
+        words(
+            format!("按当前码率（每天 {a_day:.1} GB），磁盘 {name} 将于 {at} 写满而无到期录像可回收，此后新录像将无处可存"),
+            format!(
+                "At {a_day:.1} GB a day, disk {name} will be full at {at} with nothing past its term: new footage is lost from then on"
+            ),
+        ),
+        words(
+            "请在此之前增加磁盘、降低码率或解除保全；未到期录像不会被删除",
+            "Add a disk, lower bit rates or release holds before then; footage within its term is never deleted",
+        ),
+    )
+}

@@ -1,0 +1,115 @@
+use super::*;
+
+fn at(hour: i64) -> UtcMicros {
+    UtcMicros::from_micros(hour * 3_600_000_000)
+}
+
+fn deed(by: &str, hour: i64) -> Deed {
+    Deed { by: by.to_owned(), at: at(hour) }
+}
+
+fn order() -> Order {
+    Order {
+        cameras: vec![CameraId::new(7).expect("a number")],
+        window: Window::new(at(10), at(20)),
+        reason: "交通事故取证".to_owned(),
+        authority: "公(交)调证字〔2026〕17号".to_owned(),
+    }
+}
+
+fn hold(id: u64) -> Act {
+    let (state, expires) = (HoldState::Requested, at(1000));
+    let (approved, release_asked, ended) = (None, None, None);
+    Act::HoldRequested(Hold { id, order: order(), expires, state, asked: deed("wang", 30), approved, release_asked, ended })
+}
+
+fn erasure(id: u64) -> Act {
+    let (state, erased) = (ErasureState::Requested, Default::default());
+    Act::ErasureRequested(Erasure { id, order: order(), state, asked: deed("wang", 30), approved: None, ended: None, erased })
+}
+
+/// Does what is allowed, and keeps what the journal would.
+fn run(custody: &mut Custody, journal: &mut Vec<(&'static str, serde_json::Value)>, act: Act) -> Result<(), CustodyError> {
+    custody.check(&act)?;
+    custody.apply(&act);
+    journal.push((act.kind(), act.body()));
+    Ok(())
+}
+
+fn held(custody: &Custody) -> bool {
+    let stream = StreamId::new(CameraId::new(7).expect("a number"), crate::model::StreamKind::Sub);
+    custody.held().covers(stream, Window::new(at(19), at(25)))
+}
+
+#[test]
+fn a_hold_protects_at_once_and_takes_two_persons_to_begin_and_to_end() {
+    let (mut custody, mut journal) = (Custody::default(), Vec::new());
+    let mut act = |custody: &mut Custody, act| run(custody, &mut journal, act);
+    act(&mut custody, hold(1)).expect("asked");
+    assert!(held(&custody), "C1");
+    let approve = |by: &str| Act::HoldApproved { id: 1, deed: deed(by, 31) };
+    assert_eq!(act(&mut custody, approve("wang")), Err(CustodyError::SecondPerson("wang".to_owned())));
+    act(&mut custody, approve("li")).expect("a second person");
+    assert_eq!(act(&mut custody, approve("li")), Err(CustodyError::State(1, "active")));
+    let release = |by: &str| Act::HoldReleased { id: 1, deed: deed(by, 33), reason: "结案".to_owned() };
+    assert!(act(&mut custody, release("li")).is_err(), "nobody asked for it first");
+    act(&mut custody, Act::ReleaseAsked { id: 1, deed: deed("li", 32), reason: "结案".to_owned() }).expect("asked");
+    assert!(act(&mut custody, release("li")).is_err() && held(&custody));
+    act(&mut custody, release("zhao")).expect("a second person");
+    assert!(!held(&custody));
+    let mut again = Custody::default();
+    for _ in 0..2 {
+        for (kind, body) in &journal {
+            again.apply(&Act::read(kind, body).expect("it reads back"));
+        }
+    }
+    assert_eq!(again, custody, "I7, told twice");
+}
+
+#[test]
+fn requests_that_nobody_approves_lapse_and_holds_end_by_themselves_at_their_time() {
+    let mut custody = Custody::default();
+    custody.apply(&hold(1));
+    custody.apply(&hold(2));
+    custody.apply(&erasure(3));
+    custody.apply(&Act::HoldApproved { id: 2, deed: deed("li", 31) });
+    assert_eq!(custody.next(), 4);
+    assert!(custody.overdue(at(30 + 72)).is_empty());
+    for act in custody.overdue(at(30 + 73)) {
+        custody.apply(&act);
+    }
+    assert_eq!(custody.holds[&1].state, HoldState::Lapsed);
+    assert_eq!(custody.erasures[&3].state, ErasureState::Lapsed);
+    assert!(held(&custody), "the approved one goes on");
+    for act in custody.overdue(at(1000)) {
+        custody.apply(&Act::read(act.kind(), &act.body()).expect("it reads back"));
+    }
+    assert_eq!(custody.holds[&2].state, HoldState::Expired);
+    assert!(!held(&custody));
+}
+
+#[test]
+fn an_order_without_words_or_footage_and_a_hold_without_end_are_refused() {
+    let mut nothing = order();
+    nothing.cameras.clear();
+    assert_eq!(nothing.check(), Err(CustodyError::Nothing));
+    assert_eq!(Order { authority: " ".to_owned(), ..order() }.check(), Err(CustodyError::Words));
+    let Act::HoldRequested(hold) = hold(1) else { unreachable!("it is one") };
+    for expires in [at(30), at(20), at(30 + 24 * 366 * 4)] {
+        assert_eq!(Hold { expires, ..hold.clone() }.check(), Err(CustodyError::Expiry));
+    }
+}
+
+#[test]
+fn an_order_is_carried_out_once_after_its_footage_settled() {
+    let mut custody = Custody::default();
+    custody.apply(&erasure(1));
+    assert!(custody.due(at(50)).is_empty(), "not approved");
+    custody.apply(&Act::ErasureApproved { id: 1, deed: deed("li", 31) });
+    assert!(custody.due(at(20)).is_empty() && custody.due(at(20) + SETTLED).len() == 1);
+    let erased = erasure::Erased { fragments: 3, bytes: 900, kept_by_hold: 1 };
+    let done = Act::ErasureDone { id: 1, at: at(40), erased };
+    custody.apply(&Act::read(done.kind(), &done.body()).expect("it reads back"));
+    assert!(custody.due(at(50)).is_empty());
+    assert_eq!((custody.erasures[&1].state, custody.erasures[&1].erased), (ErasureState::Done, erased));
+}

@@ -1,0 +1,138 @@
+//! How footage goes at the end of its term: written down first, then its file's header says durably that it is free, and after the next
+//! checkpoint the file is used again. Which footage goes is decided in [`retention`].
+
+use super::{
+    catalogue::SegmentKey,
+    custody::Custody,
+    disk::DiskFile,
+    format::{SegmentHeader, SegmentState},
+    keeper::Keeper,
+    planted::{Bug, planted},
+    pool::{Size, Unspare},
+    recovery, retention,
+    types::RetentionTerms,
+    volume::{lock, segment_name},
+};
+use crate::model::{GapCause, RetentionClass, StreamId};
+use serde_json::json;
+use std::{io, sync::Arc};
+
+/// Segments removed in one go: at most some four times what is recorded meanwhile.
+const REMOVALS: usize = 64;
+
+/// The rule of a class, as the ledger cites it.
+fn rule(class: RetentionClass, terms: &RetentionTerms) -> String {
+    format!("{}, {} days", class.word(), terms.of(class).as_secs() / 86_400)
+}
+
+impl Keeper {
+    /// Removes segments past their term, but for what is held. Says how many.
+    pub(super) fn sweep(&self) -> usize {
+        let Some(now) = self.shared.retention_now() else { return 0 };
+        // What is held now is held until this sweep is over (C1).
+        let _still = self.shared.ledger.still();
+        let held = self.shared.ledger.custody(Custody::held);
+        let terms = &self.shared.setup.terms;
+        let due = retention::expired(&self.shared.catalogue, self.volume.index, terms, now, &held, REMOVALS);
+        if due.is_empty() || !self.record(&due) {
+            return 0;
+        }
+        let mut gone = Vec::new();
+        for (stream, key) in due {
+            match self.remove(key) {
+                Ok((file, size)) => gone.push((stream, key, file, size)),
+                Err(error) => {
+                    tracing::error!(volume = %self.volume.name, segment = key.number, %error, "expired segment cannot be freed");
+                }
+            }
+        }
+        let files: Vec<_> = gone.iter().map(|(_, _, file, _)| Arc::clone(file)).collect();
+        let synced = || planted(Bug::ReuseEarly) || self.volume.disk.sync_written(&files).is_ok();
+        if files.is_empty() || !synced() {
+            return 0;
+        }
+        for (stream, key, _, size) in &gone {
+            self.shared.catalogue.remove(*stream, *key);
+            if let Some(size) = size {
+                self.make_whole(key.number, *size);
+            }
+        }
+        self.volume.changed();
+        gone.len()
+    }
+
+    /// Writes down what is about to go, and by which rule, and waits until that is durable: a crash in between leaves footage of which
+    /// the ledger says that it went, and not a gap of which nobody says anything. What is there counts before what is said.
+    fn record(&self, due: &[(StreamId, SegmentKey)]) -> bool {
+        let mut bytes = 0;
+        for (stream, key) in due {
+            let found = self.shared.catalogue.read().get(stream).and_then(|index| index.segment(*key)).cloned();
+            let Some(meta) = found else { continue };
+            let rule = rule(meta.class, &self.shared.setup.terms);
+            let record =
+                json!({ "volume": self.volume.name, "segment": key.number, "fragments": meta.records, "bytes": meta.bytes });
+            self.shared.ledger.removed(*stream, meta.spans(), GapCause::Expired, &rule, record);
+            bytes += meta.bytes;
+        }
+        let body = json!({ "volume": self.volume.name, "segments": due.len(), "bytes": bytes });
+        let noted = self.shared.ledger.note_durably("footage.deleted", body);
+        if let Err(error) = &noted {
+            tracing::error!(volume = %self.volume.name, error, "nothing is deleted, because the journal takes no record of it");
+        }
+        noted.is_ok()
+    }
+
+    /// Puts a freed file among those to be used, with all its blocks; or removes it where others have them by now.
+    pub(super) fn make_whole(&self, number: u32, size: Size) {
+        let (needed, bytes) = {
+            let mut pool = lock(&self.volume.pool);
+            (pool.unspare(number), pool.bytes_of(size))
+        };
+        let name = segment_name(number);
+        let whole = match needed {
+            Unspare::Whole => true,
+            Unspare::Refill => self.volume.disk.refill(&name, bytes).is_ok(),
+            Unspare::NoRoom => false,
+        };
+        if whole {
+            lock(&self.volume.pool).freed(number, size);
+            return;
+        }
+        if let Err(error) = self.volume.disk.remove(&name).and_then(|()| self.volume.disk.sync_dir("segs")) {
+            tracing::error!(volume = %self.volume.name, segment = number, %error, "segment cannot be removed");
+        }
+        lock(&self.volume.pool).removed(number, size);
+    }
+
+    /// Writes over a segment's header that it is free. Nothing of it validates from then on; the sync is the caller's.
+    pub(super) fn remove(&self, key: SegmentKey) -> io::Result<(Arc<dyn DiskFile>, Option<Size>)> {
+        let file = self.volume.disk.open(&segment_name(key.number))?;
+        let len = file.len()?;
+        // Its bytes must not be given back after someone else has them.
+        lock(&self.volume.sealed_early).retain(|(number, ..)| *number != key.number);
+        self.free_header(&*file, key.number, len)?;
+        self.volume.forget_file(key.number);
+        Ok((file, lock(&self.volume.pool).size_of(len)))
+    }
+
+    pub(super) fn free_header(&self, file: &dyn DiskFile, number: u32, size: u64) -> io::Result<()> {
+        let header = SegmentHeader {
+            state: SegmentState::Free,
+            incarnation: self.shared.world.random(),
+            node: self.shared.setup.node,
+            volume: self.volume.id,
+            number,
+            stream: None::<StreamId>,
+            class: RetentionClass::Standard,
+            created: self.shared.world.now(),
+            size,
+            base: crate::model::MediaTicks::default(),
+            clock_epoch: 0,
+            run: 0,
+            moov_len: 0,
+            moov_crc: 0,
+            chain: [0; 32],
+        };
+        recovery::write(file, 0, &header.encode(&super::mp4::ftyp(), &[]))
+    }
+}
