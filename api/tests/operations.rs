@@ -181,23 +181,23 @@ fn the_service_manager_hears_ready_when_it_listens_and_stopping_before_it_ends_c
     );
     let manager = UnixDatagram::bind(site.path("notify")).expect("a socket");
     manager.set_read_timeout(Some(PATIENCE)).expect("a bound");
-    let log = fs::File::create(site.path("log")).expect("a log");
-    let child = site.command(haohe()).env("NOTIFY_SOCKET", site.path("notify")).stderr(log).spawn().expect("it starts");
+    let out = fs::File::create(site.path("log")).expect("a log");
+    let child = site.command(haohe()).env("NOTIFY_SOCKET", site.path("notify")).stderr(out).spawn().expect("it starts");
     let mut room = Running(child);
     told(&manager, "READY=1");
     TcpStream::connect(("127.0.0.1", site.port)).expect("it listens when it says so");
     room.signal("-HUP");
     let begun = Instant::now();
-    while !fs::read_to_string(site.path("log")).expect("text").contains("configuration reloaded") {
-        assert!(begun.elapsed() < PATIENCE, "{}", fs::read_to_string(site.path("log")).expect("text"));
+    let log = || fs::read_to_string(site.path("log")).expect("text");
+    while !["configuration reloaded", "camera.offline"].iter().all(|word| log().contains(word)) {
+        assert!(begun.elapsed() < PATIENCE, "{}", log());
         std::thread::sleep(Duration::from_millis(20));
     }
     room.signal("-TERM");
     told(&manager, "STOPPING=1");
     let status = room.wait();
-    let text = fs::read_to_string(site.path("log")).expect("text");
-    assert!(status.success(), "{status}: {text}");
-    assert_says(&text, &["camera.offline", "no connection", "stopped"]);
+    assert!(status.success(), "{status}: {}", log());
+    assert_says(&log(), &["no connection", "stopped"]);
     let verify = Command::new(haohe()).args(["journal", "verify", "--state"]).arg(site.path("state")).output().expect("it runs");
     assert!(verify.status.success(), "{}", String::from_utf8_lossy(&verify.stderr));
 }
