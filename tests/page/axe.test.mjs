@@ -151,7 +151,7 @@ test("loading, refused and lost pages have no violation", async () => {
       const look = LOOKS[index % LOOKS.length];
       await open(page, look, path);
       await shown(page);
-      await until("the state", 10, async () => (await page.locator("main").innerText()).trim() !== "");
+      await until("the state", 45, async () => (await page.locator("main").innerText()).trim() !== "");
       await judge(page, `${name} ${path}`, look);
     }
     await page.unroute("**/api/v1/**", answer);
@@ -160,7 +160,7 @@ test("loading, refused and lost pages have no violation", async () => {
   await page.waitForSelector("[data-state=key]");
   room.room.kill("SIGSTOP");
   try {
-    await page.waitForSelector("header[data-lost=true]", { timeout: 30_000 });
+    await page.waitForSelector("header[data-lost=true]", { timeout: 60_000 });
     await judge(page, "server lost", LOOKS[0]);
   } finally {
     room.room.kill("SIGCONT");

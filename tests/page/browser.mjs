@@ -33,7 +33,8 @@ export async function openBrowser() {
     acceptDownloads: true,
   });
   const page = context.pages()[0] ?? (await context.newPage());
-  page.setDefaultTimeout(20_000);
+  // A busy machine is slow, not broken.
+  page.setDefaultTimeout(45_000);
   const complaints = [];
   page.on("pageerror", (error) => complaints.push(error.message));
   page.on("console", (message) => {
