@@ -48,7 +48,10 @@ test("days are counted back over the end of a month", () => {
 });
 
 test("the longest cause comes first, and arrows stay inside the matrix", () => {
-  expect(causesOf({ offline: 3, network: 40 })[0]).toEqual(["network", 40]);
+  expect(causesOf({ offline: 3, not_configured: 80_000, network: 40 })).toEqual([
+    ["network", 40],
+    ["offline", 3],
+  ]);
   expect(stepped({ row: 0, column: 3 }, "ArrowUp", 5, 7)).toEqual({ row: 0, column: 3 });
   expect(stepped({ row: 1, column: 3 }, "End", 5, 7)).toEqual({ row: 1, column: 6 });
   expect(stepped({ row: 1, column: 3 }, "KeyA", 5, 7)).toBeUndefined();

@@ -53,8 +53,14 @@ export function lastDays(today: string, count: number): string[] {
   return Array.from({ length: count }, (_, index) => new Date(end - (count - 1 - index) * DAY_MS).toISOString().slice(0, 10));
 }
 
+/** Before a camera was there nothing of it was to be recorded: no loss, and no cause of one. */
+const NO_LOSS = "not_configured";
+
 /** Causes with their seconds, the longest first. */
-export const causesOf = (gaps: Record<string, number>): [string, number][] => Object.entries(gaps).sort(([, a], [, b]) => b - a);
+export const causesOf = (gaps: Record<string, number>): [string, number][] =>
+  Object.entries(gaps)
+    .filter(([cause]) => cause !== NO_LOSS)
+    .sort(([, a], [, b]) => b - a);
 
 export type Step = "ArrowUp" | "ArrowDown" | "ArrowLeft" | "ArrowRight" | "Home" | "End";
 
