@@ -337,6 +337,7 @@ fn a_volume_is_added_and_another_taken_out_while_cameras_record() {
     let elsewhere = VolumeSetup { path: room.dir.path().join("d9"), ..three[1].clone() };
     assert!(matches!(room.store.reload(&[elsewhere]), Err(OpenError::Moved { .. })));
     wait("it to be let go, and taken back", || room.store.reload(&three).is_ok());
+    wait("its tails to be read", || room.store.is_recovered());
     room.film();
     room.settle();
     room.check();
