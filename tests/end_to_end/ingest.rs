@@ -311,44 +311,6 @@ async fn a_disk_that_cannot_keep_up_costs_units_by_rule_and_never_the_camera_a_p
 }
 
 #[tokio::test]
-async fn too_slow_a_disk_costs_sub_streams_and_plain_units_and_key_cameras_keep_a_picture_of_every_second() {
-    use index::model::{CameraAddress, Priority, StreamId};
-    let fleet = fleet(|_| {});
-    // A disk that takes 150 kB every three seconds, where these cameras send about 600 kB.
-    let slow = |setup: &mut index::footage::Setup| {
-        (setup.queue_bytes, setup.commit_every) = (150_000, 3 * SECOND);
-    };
-    let (room, begun) = (Room::open_with(slow), UtcMicros::now());
-    let priorities = [Priority::Low, Priority::Normal, Priority::Key];
-    let mains = priorities.into_iter().zip(1..).map(|(priority, number)| {
-        room.add(&fleet, number, |camera| {
-            camera.priority = priority;
-            camera.sub = Some(CameraAddress::new(&fleet.url(number, StreamKind::Sub)).expect("an address"));
-        })
-    });
-    let mains: Vec<_> = mains.collect();
-    let lost = |stream: StreamId| room.status(stream).lost_queue_units;
-    room.until("shedding of each sort", || mains.iter().all(|main| lost(*main) > 50)).await;
-    let (low, key) = (lost(mains[0]), lost(mains[2]));
-    let subs: u64 = mains.iter().map(|main| lost(StreamId::new(main.camera, StreamKind::Sub))).sum();
-    room.finish().await;
-    assert!(key < low && subs > 0, "key camera {key}, low {low}, sub-streams {subs} units lost");
-    for (stream, is_key) in mains.iter().zip([false, false, true]) {
-        let tiles = room.store.coverage(*stream, Window::new(begun, UtcMicros::now()), Duration::ZERO);
-        let by_our_queue = |tile: &&Interval| match tile.state {
-            IntervalState::Partial { cause, .. } => cause == GapCause::OurQueue,
-            IntervalState::Gap { cause, .. } => {
-                assert!(cause != GapCause::Unexplained, "{tiles:#?}");
-                assert!(!is_key || cause != GapCause::OurQueue, "the key camera kept a picture of every second: {tiles:#?}");
-                cause == GapCause::OurQueue
-            }
-            IntervalState::Recorded => false,
-        };
-        assert!(tiles.iter().filter(by_our_queue).count() > 0, "{stream}: each drop stands in the ledger: {tiles:#?}");
-    }
-}
-
-#[tokio::test]
 async fn whatever_goes_wrong_every_gap_has_its_cause_and_recording_returns() {
     let faults = [Fault::Offline, Fault::HalfOpen, Fault::Garbage, Fault::Drop, Fault::SessionLimit(0), Fault::SlowStart(1_500)];
     let (fleet, room, begun) = (fleet(|spec| spec.cameras = 7), Room::open(), UtcMicros::now());
