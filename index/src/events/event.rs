@@ -519,7 +519,8 @@ mod tests {
 
     #[test]
     fn an_events_size_and_time_are_bounded() {
-        let spoil: [(fn(&mut Event), fn(&EventError) -> bool); 6] = [
+        type Case = (fn(&mut Event), fn(&EventError) -> bool);
+        let spoil: [Case; 6] = [
             (|event| event.text.zh = "长".repeat(MAX_TEXT + 1), |error| matches!(error, EventError::TooLarge { .. })),
             (|event| event.objects = vec![Objects { class: Class::Car, count: 0 }], |error| *error == EventError::Count),
             (

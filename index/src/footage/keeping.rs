@@ -169,7 +169,7 @@ impl Store {
     /// # Errors
     /// [`CustodyError::SecondPerson`], [`CustodyError::State`], [`CustodyError::Unknown`], [`CustodyError::Journal`].
     pub fn approve_hold(&self, id: u64, by: &str) -> Result<Hold, CustodyError> {
-        self.hold_act(id, Act::HoldApproved { id, deed: self.deed(by) })
+        self.hold_act(id, &Act::HoldApproved { id, deed: self.deed(by) })
     }
 
     /// Says no to a hold, or takes one's own request back.
@@ -177,7 +177,7 @@ impl Store {
     /// # Errors
     /// As [`Store::approve_hold`].
     pub fn decline_hold(&self, id: u64, by: &str) -> Result<Hold, CustodyError> {
-        self.hold_act(id, Act::HoldDeclined { id, deed: self.deed(by) })
+        self.hold_act(id, &Act::HoldDeclined { id, deed: self.deed(by) })
     }
 
     /// Asks for the release of a hold; asked by a second person too, it is released. The state of what is returned says which.
@@ -187,7 +187,8 @@ impl Store {
     pub fn release_hold(&self, id: u64, by: &str, reason: &str) -> Result<Hold, CustodyError> {
         let asked = self.shared.ledger.custody(|custody| custody.hold(id).map(|hold| hold.release_asked.is_some()))?;
         let (deed, reason) = (self.deed(by), reason.to_owned());
-        self.hold_act(id, if asked { Act::HoldReleased { id, deed, reason } } else { Act::ReleaseAsked { id, deed, reason } })
+        let act = if asked { Act::HoldReleased { id, deed, reason } } else { Act::ReleaseAsked { id, deed, reason } };
+        self.hold_act(id, &act)
     }
 
     /// Asks for an erasure. Nothing is touched before a second person approves it.
@@ -219,7 +220,7 @@ impl Store {
             };
             custody.holds.values().find(whole).map_or(Ok(()), |hold| Err(CustodyError::Held(hold.id)))
         })?;
-        let erasure = self.erasure_act(id, Act::ErasureApproved { id, deed: self.deed(by) })?;
+        let erasure = self.erasure_act(id, &Act::ErasureApproved { id, deed: self.deed(by) })?;
         for volume in self.shared.volumes.all().iter() {
             volume.chores.notify_all();
         }
@@ -231,22 +232,22 @@ impl Store {
     /// # Errors
     /// As [`Store::approve_hold`].
     pub fn decline_erasure(&self, id: u64, by: &str) -> Result<Erasure, CustodyError> {
-        self.erasure_act(id, Act::ErasureDeclined { id, deed: self.deed(by) })
+        self.erasure_act(id, &Act::ErasureDeclined { id, deed: self.deed(by) })
     }
 
     fn deed(&self, by: &str) -> Deed {
         Deed { by: by.to_owned(), at: self.shared.world.now() }
     }
 
-    fn hold_act(&self, id: u64, act: Act) -> Result<Hold, CustodyError> {
+    fn hold_act(&self, id: u64, act: &Act) -> Result<Hold, CustodyError> {
         let still = self.shared.ledger.still();
-        self.shared.ledger.act(&still, &act)?;
+        self.shared.ledger.act(&still, act)?;
         self.shared.ledger.custody(|custody| custody.hold(id).cloned())
     }
 
-    fn erasure_act(&self, id: u64, act: Act) -> Result<Erasure, CustodyError> {
+    fn erasure_act(&self, id: u64, act: &Act) -> Result<Erasure, CustodyError> {
         let still = self.shared.ledger.still();
-        self.shared.ledger.act(&still, &act)?;
+        self.shared.ledger.act(&still, act)?;
         self.shared.ledger.custody(|custody| custody.erasure(id).cloned())
     }
 

@@ -29,9 +29,9 @@ fn erasure(id: u64) -> Act {
 }
 
 /// Does what is allowed, and keeps what the journal would.
-fn run(custody: &mut Custody, journal: &mut Vec<(&'static str, serde_json::Value)>, act: Act) -> Result<(), CustodyError> {
-    custody.check(&act)?;
-    custody.apply(&act);
+fn run(custody: &mut Custody, journal: &mut Vec<(&'static str, serde_json::Value)>, act: &Act) -> Result<(), CustodyError> {
+    custody.check(act)?;
+    custody.apply(act);
     journal.push((act.kind(), act.body()));
     Ok(())
 }
@@ -44,7 +44,7 @@ fn held(custody: &Custody) -> bool {
 #[test]
 fn a_hold_protects_at_once_and_takes_two_persons_to_begin_and_to_end() {
     let (mut custody, mut journal) = (Custody::default(), Vec::new());
-    let mut act = |custody: &mut Custody, act| run(custody, &mut journal, act);
+    let mut act = |custody: &mut Custody, act: Act| run(custody, &mut journal, &act);
     act(&mut custody, hold(1)).expect("asked");
     assert!(held(&custody), "C1");
     let approve = |by: &str| Act::HoldApproved { id: 1, deed: deed(by, 31) };

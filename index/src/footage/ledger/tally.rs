@@ -111,7 +111,7 @@ mod tests {
             at += long;
             let state = match GapCause::ALL.get(*kind) {
                 Some(cause) => IntervalState::Gap { cause: *cause, detail: String::new() },
-                None if *kind == 14 => IntervalState::Recorded,
+                None if *kind == GapCause::ALL.len() => IntervalState::Recorded,
                 None => IntervalState::Partial { cause: GapCause::Network, share: 1.0, units: 3 },
             };
             Interval { window: window(at - long, at), state }
@@ -122,7 +122,7 @@ mod tests {
     proptest! {
         #[test]
         fn sums_equal_the_tiling_however_it_is_cut(
-            parts in prop::collection::vec((1i64..5000, 0usize..17), 1..40),
+            parts in prop::collection::vec((1i64..5000, 0..GapCause::ALL.len() + 2), 1..40),
             cuts in prop::collection::btree_set(1i64..200_000, 0..20),
         ) {
             let tiles = tiling(&parts);
@@ -152,7 +152,7 @@ mod tests {
             (20, code(GapCause::Expired)),
             (30, code(GapCause::Erased)),
             (40, code(GapCause::Paused)),
-            (60, 14),
+            (60, GapCause::ALL.len()),
         ]);
         let sum = tally(&tiles, &[window(0, 160)])[0];
         assert_eq!((sum.expected(), sum.missing()), (Duration::from_micros(100), Duration::from_micros(40)));
