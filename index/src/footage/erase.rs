@@ -1,7 +1,7 @@
 //! Carrying out an order of erasure on one volume. Its approval is in the journal before anything is touched, and it is carried out
 //! again after a crash until the journal says that it is done: every step finds out from the disk what is left to do.
 //!
-//! Of a segment that is to go whole, every byte behind the header is zeroed and the file is freed. Of another, the media of the
+//! Of a segment that is to go whole, every byte but the header is zeroed and the file is freed. Of another, the media of the
 //! fragments concerned are zeroed in place, see [`EraseMark`], and the footer is written anew: its neighbours keep every byte. This is
 //! the one exception to I5. What is held is passed over (C4).
 
@@ -9,7 +9,8 @@ use super::{
     catalogue::{SegmentKey, SegmentMeta},
     custody::{Act, Custody, Erased, Erasure},
     disk::{DiskFile, read_vec},
-    format::{BLOCK, Entry, EraseMark, FOOTER, RECORD_HEADER, SegmentHeader, SegmentState, Trailer, encode_footer, pad_len},
+    format::{BLOCK, Entry, EraseMark, FOOTER, HEAD_COPY, RECORD_HEADER, SegmentHeader, Trailer, encode_footer, pad_len},
+    head::{self, Head},
     keeper::Keeper,
     recovery, spans,
     volume::{lock, segment_name},
@@ -99,13 +100,13 @@ impl Keeper {
 
     fn erase_segment(&self, stream: StreamId, meta: &SegmentMeta, order: &Erasure, now: UtcMicros) -> io::Result<Erased> {
         let file = self.volume.disk.open(&segment_name(meta.key.number))?;
-        let header = SegmentHeader::decode(&read_vec(&*file, 0, BLOCK)?);
-        let Some(header) =
-            header.filter(|header| header.incarnation == meta.key.incarnation && header.state == SegmentState::Used)
-        else {
-            // Zeroed and freed before a crash that the checkpoint did not see.
-            self.free(stream, meta, &file)?;
-            return Ok(Erased::default());
+        let header = match head::read(&*file, Some(meta.key.number))? {
+            Head::Used(header) if header.incarnation == meta.key.incarnation => *header,
+            Head::Used(_) | Head::Free | Head::Damaged => {
+                // Zeroed and freed before a crash that the checkpoint did not see.
+                self.free(stream, meta, &file)?;
+                return Ok(Erased::default());
+            }
         };
         let entries = self.entries(&*file, &header, meta)?;
         let held = self.shared.ledger.custody(Custody::held);
@@ -177,11 +178,12 @@ impl Keeper {
         self.shared.ledger.note_durably("erasure.segment", body).map_err(io::Error::other)
     }
 
-    /// Overwrites everything of a segment but its header.
+    /// Overwrites everything of a segment but both copies of its header.
     fn zero(&self, file: &dyn DiskFile, meta: &SegmentMeta, size: u64) -> io::Result<()> {
         let end = meta.end.max(BLOCK as u64).next_multiple_of(BLOCK as u64).min(size - FOOTER);
         let zeros = vec![0; ZEROS];
-        for (from, to) in [(BLOCK as u64, end), (size - FOOTER, size)] {
+        let block = BLOCK as u64;
+        for (from, to) in [(block, HEAD_COPY), (HEAD_COPY + block, end), (size - FOOTER, size)] {
             for at in (from..to).step_by(ZEROS) {
                 recovery::write(file, at, &zeros[..ZEROS.min((to - at) as usize)])?;
             }

@@ -48,7 +48,10 @@ impl Keeper {
         }
         let files: Vec<_> = gone.iter().map(|(_, _, file, _)| Arc::clone(file)).collect();
         let synced = || planted(Bug::ReuseEarly) || self.volume.disk.sync_written(&files).is_ok();
-        if files.is_empty() || !synced() {
+        // Twice: a disk that gives back after a crash what stood in a sector before its last bytes must not bring back footage whose
+        // file is being used again by then.
+        let again = || gone.iter().try_for_each(|(_, key, file, _)| self.free_header(&**file, key.number, file.len()?)).is_ok();
+        if files.is_empty() || !synced() || !again() || !synced() {
             return 0;
         }
         for (stream, key, _, size) in &gone {
@@ -133,6 +136,7 @@ impl Keeper {
             moov_crc: 0,
             chain: [0; 32],
         };
-        recovery::write(file, 0, &header.encode(&super::mp4::ftyp(), &[]))
+        let pieces = header.encode(&super::mp4::ftyp(), &[]);
+        pieces.iter().try_for_each(|(offset, piece)| recovery::write(file, *offset, piece))
     }
 }

@@ -2,10 +2,11 @@
 //! pool, writes checkpoints, and removes what is past its term. Nothing here is waited for by recording.
 
 use super::{
-    catalogue::SegmentKey,
+    catalogue::{SegmentKey, SegmentMeta},
     checkpoint::{self, Checkpoint},
     disk::DiskFile,
     format::{Entry, SegmentHeader, spare},
+    ledger::Removed,
     planted::{Bug, planted},
     pool::{Growth, Size},
     recovery::{self, Found},
@@ -52,13 +53,18 @@ pub(super) fn open(volume: &Volume, shared: &Shared) -> io::Result<Leftovers> {
     present.iter().for_each(|number| pool.saw(*number));
     let Checkpoint { segments, free } = checkpoint.unwrap_or_default();
     for (stream, meta, size) in segments {
+        // Of what was being removed when the last run ended, the checkpoint need not know: the file itself says whether it is gone.
+        let expired = |gone: &Removed| gone.cause == GapCause::Expired;
+        if shared.ledger.with(stream, |story, _| story.removed_in(meta.window).any(expired)) {
+            continue;
+        }
         match (meta.entries, Size::ALL.get(usize::from(size))) {
             (None, Some(size)) if present.remove(&meta.key.number) => {
                 pool.found(meta.key.number, *size, false);
                 if let Some((from, to)) = spare(meta.end, pool.bytes_of(*size)) {
                     pool.spare(meta.key.number, to - from);
                 }
-                shared.catalogue.insert(stream, super::catalogue::SegmentMeta { entries: None, ..meta });
+                shared.catalogue.insert(stream, SegmentMeta { entries: None, ..meta });
             }
             (Some(entries), _) => drop(leftovers.entries.insert(meta.key, entries)),
             (None, _) => {}
@@ -157,7 +163,9 @@ impl Keeper {
             if self.shared.closing.load(Ordering::Acquire) {
                 return;
             }
-            if let Err(error) = self.recover_file(number, &mut entries) {
+            // Once more, because one bad read must not hide a segment until the next start.
+            let found = self.recover_file(number, &mut entries).or_else(|_| self.recover_file(number, &mut entries));
+            if let Err(error) = found {
                 tracing::error!(volume = %self.volume.name, segment = number, %error, "segment cannot be read");
             }
         }
@@ -207,8 +215,15 @@ impl Keeper {
             return Ok(None);
         };
         let end = meta.end;
-        recovery::seal(file, header, &scan)?;
-        file.sync()?;
+        let sealed = recovery::seal(file, header, &scan).and_then(|()| file.sync());
+        let meta = match sealed {
+            Ok(()) => meta,
+            Err(error) => {
+                // What was found is there all the same: memory holds what the footer was to say, and the next start writes it.
+                tracing::warn!(volume = %volume.name, segment = header.number, %error, "a segment cannot be sealed");
+                SegmentMeta { entries: Some(scan.entries.clone()), ..meta }
+            }
+        };
         for damage in &scan.damaged {
             lock(&volume.stats).damaged += 1;
             let body = json!({ "volume": volume.name, "segment": header.number, "from": damage.from, "to": damage.to });

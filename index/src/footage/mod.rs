@@ -19,6 +19,7 @@ mod fit;
 mod forecast;
 mod format;
 mod fragment;
+mod head;
 mod keeper;
 mod keeping;
 mod ledger;
@@ -124,6 +125,7 @@ impl Store {
             return Ok(());
         }
         let bytes = draft.bytes();
+        lock(&self.shared.silent).remove(&draft.stream);
         let mut places = lock(&self.shared.places);
         let Some(volume) = self.shared.place(&mut places, draft.stream).and_then(|at| self.shared.volumes.get(at)) else {
             return Err(Full { draft: Box::new(draft), volume: String::new(), queued: 0, bound: 0 });
@@ -143,7 +145,9 @@ impl Store {
     /// From `at` on, whatever of `stream` is not recorded is missing for this cause, until the next mark or the next picture. Durable
     /// through the journal. `detail` is for people; 200 characters of it are kept.
     pub fn mark(&self, stream: StreamId, at: UtcMicros, cause: GapCause, detail: &str) {
-        self.shared.ledger.mark(stream, at, cause, detail, self.recorded_to(stream));
+        // The same cause again is news where anything was appended since, be it durable or not, and after a start.
+        let repeated = !lock(&self.shared.silent).insert(stream);
+        self.shared.ledger.mark(stream, at, cause, detail, self.recorded_to(stream).filter(|_| repeated));
     }
 
     /// A definite loss inside a recording that goes on: units that our queue shed, packets lost on the network.
@@ -277,3 +281,6 @@ impl Drop for Store {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod simulation;

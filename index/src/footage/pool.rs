@@ -240,7 +240,8 @@ impl Pool {
             if self.free(other) > AHEAD
                 && let Some(remove) = self.class(other).free.pop_back()
             {
-                self.class(other).total -= 1;
+                let class = self.class(other);
+                class.total = class.total.saturating_sub(1);
                 return Growth::Convert { remove, from: other };
             }
         }

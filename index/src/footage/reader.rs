@@ -3,14 +3,17 @@
 
 use super::{
     catalogue::{SegmentKey, SegmentMeta},
+    disk::DiskFile,
     format::{
-        BLOCK, Entry, EraseMark, FOOTER, RECORD_HEADER, RecordHeader, SegmentHeader, SegmentState, Trailer, checksum,
-        footer_blocks, read_entries,
+        BLOCK, Entry, EraseMark, FOOTER, RECORD_HEADER, RecordHeader, SegmentHeader, Trailer, checksum, footer_blocks,
+        read_entries,
     },
     fragment::Fragment,
+    head,
     ledger::Removed,
     mp4,
     planted::{Bug, planted},
+    recovery,
     shared::Shared,
     types::ReadError,
     volume::lock,
@@ -214,19 +217,28 @@ impl Reader {
     fn key_entry(&self, stream: StreamId, at: UtcMicros) -> Option<(SegmentKey, Entry)> {
         let candidates: Vec<SegmentMeta> = {
             let streams = self.shared.catalogue.read();
-            // An overlap of two clock epochs is rare, two segments back is far enough for a key unit.
-            streams.get(&stream)?.back_from(at).take(3).cloned().collect()
+            let index = streams.get(&stream)?;
+            // Two segments back is far enough for a key unit; where two epochs of the clock overlap, it may be in any that reaches here.
+            let here = Window::new(at, at + Duration::from_micros(1));
+            let mut near: Vec<_> = index.back_from(at).take(3).cloned().collect();
+            let further = index.overlapping(here).filter(|meta| near.iter().all(|other| other.key != meta.key)).cloned();
+            let further: Vec<_> = further.collect();
+            near.extend(further);
+            near
         };
+        let mut best: Option<(SegmentKey, Entry)> = None;
         for meta in candidates {
-            let entries = self.entries(&meta).ok()?;
+            let Ok(entries) = self.entries(&meta) else { continue };
             let end = entries.partition_point(|entry| entry.utc <= at);
             let back = entries[..end].iter().rev().take(LOOK_BACK);
             let there = |entry: &&Entry| entry.starts_with_key && entry.lead_len > 0 && !self.is_erased(stream, entry);
-            if let Some(entry) = back.clone().find(there) {
-                return Some((meta.key, *entry));
+            if let Some(entry) = back.clone().find(there)
+                && best.as_ref().is_none_or(|(_, other)| other.utc < entry.utc)
+            {
+                best = Some((meta.key, *entry));
             }
         }
-        None
+        best
     }
 
     /// Whether the fragment was erased by order: a footer that was read before does not know it yet, the ledger does.
@@ -245,7 +257,16 @@ impl Reader {
         if let Some(entries) = lock(&self.cache.footers).get(&meta.key) {
             return Ok(entries);
         }
-        let entries: Arc<[Entry]> = self.read_footer(meta.key)?.into();
+        let entries: Arc<[Entry]> = match self.read_footer(meta.key) {
+            // The records themselves say the same, and cost more to ask.
+            Err(ReadError::Damaged { offset, what, .. }) => {
+                tracing::error!(segment = meta.key.number, offset, what, "a footer is damaged, reading the records instead");
+                let head = self.head(meta.key)?;
+                let scan = recovery::scan(&*self.file(meta.key)?, &head.header, Vec::new());
+                scan.map_err(|source| ReadError::Io { segment: meta.key.number, source })?.entries.into()
+            }
+            entries => entries?.into(),
+        };
         lock(&self.cache.footers).put(meta.key, Arc::clone(&entries));
         Ok(entries)
     }
@@ -263,18 +284,15 @@ impl Reader {
         if let Some(head) = lock(&self.cache.heads).get(&key) {
             return Ok(head);
         }
-        let block = self.read(key, 0, 2 * BLOCK)?;
-        let header = SegmentHeader::decode(&block).ok_or_else(|| damaged(key, 0, "segment header"))?;
-        if header.incarnation != key.incarnation || header.state != SegmentState::Used {
-            return Err(ReadError::Gone { segment: key.number });
-        }
-        let moov = match block.get(BLOCK..BLOCK + header.moov_len as usize) {
-            Some(moov) => moov.to_vec(),
-            None => self.read(key, BLOCK as u64, header.moov_len as usize)?,
+        let refused = |source| ReadError::Io { segment: key.number, source };
+        let file = self.file(key)?;
+        let header = match head::read(&*file, Some(key.number)).map_err(refused)? {
+            head::Head::Used(header) if header.incarnation == key.incarnation => *header,
+            head::Head::Used(_) | head::Head::Free => return Err(ReadError::Gone { segment: key.number }),
+            head::Head::Damaged => return Err(damaged(key, 0, "segment header")),
         };
-        if crc32c::crc32c(&moov) != header.moov_crc {
-            return Err(damaged(key, BLOCK as u64, "movie box checksum"));
-        }
+        let moov = head::moov(&*file, &header).map_err(refused)?;
+        let moov = moov.ok_or_else(|| damaged(key, BLOCK as u64, "movie box checksum"))?;
         let tracks = Arc::new(mp4::tracks_of(&moov).ok_or_else(|| damaged(key, BLOCK as u64, "movie box"))?);
         let head = Arc::new(Head { header, tracks });
         lock(&self.cache.heads).put(key, Arc::clone(&head));
@@ -285,21 +303,27 @@ impl Reader {
     fn record(&self, key: SegmentKey, offset: u64, bytes: &[u8]) -> Result<RecordHeader, ReadError> {
         RecordHeader::decode(bytes, key.incarnation).ok_or_else(|| {
             // The file may have been recycled since its head was cached.
-            let gone = self.read(key, 0, BLOCK).ok().and_then(|block| SegmentHeader::decode(&block));
-            match gone.is_some_and(|header| header.incarnation != key.incarnation) {
-                true => ReadError::Gone { segment: key.number },
-                false => damaged(key, offset, "record header"),
+            match self.file(key).map(|file| head::read(&*file, Some(key.number))) {
+                Ok(Ok(head::Head::Free)) => ReadError::Gone { segment: key.number },
+                Ok(Ok(head::Head::Used(header))) if header.incarnation != key.incarnation => {
+                    ReadError::Gone { segment: key.number }
+                }
+                _ => damaged(key, offset, "record header"),
             }
         })
     }
 
     fn read(&self, key: SegmentKey, offset: u64, len: usize) -> Result<Vec<u8>, ReadError> {
+        let read = super::disk::read_vec(&*self.file(key)?, offset, len);
+        read.map_err(|source| ReadError::Io { segment: key.number, source })
+    }
+
+    fn file(&self, key: SegmentKey) -> Result<Arc<dyn DiskFile>, ReadError> {
         let volume = self.shared.volumes.get(usize::from(key.volume)).ok_or(ReadError::Gone { segment: key.number })?;
         if !volume.is_readable() {
             return Err(ReadError::Io { segment: key.number, source: std::io::ErrorKind::NotConnected.into() });
         }
-        let read = || super::disk::read_vec(&*volume.file(key.number)?, offset, len);
-        read().map_err(|source| ReadError::Io { segment: key.number, source })
+        volume.file(key.number).map_err(|source| ReadError::Io { segment: key.number, source })
     }
 }
 

@@ -7,11 +7,12 @@
 
 use super::{
     catalogue::{SegmentKey, SegmentMeta},
-    disk::{AlignedBuffer, DiskFile, read_vec},
+    disk::{AlignedBuffer, DiskFile, read_twice, read_vec},
     format::{
         BLOCK, DATA_START, ERASE_MARK, Entry, EraseMark, FOOTER, MAX_RECORDS, RECORD_HEADER, RecordHeader, SegmentHeader,
-        SegmentState, Trailer, checksum, encode_footer, footer_blocks, read_entries,
+        Trailer, checksum, encode_footer, footer_blocks, read_entries,
     },
+    head::{self, Head},
     planted::{Bug, planted},
     spans,
 };
@@ -40,20 +41,15 @@ pub(super) fn probe(file: &dyn DiskFile, volume: u16, number: u32) -> io::Result
     if size < DATA_START + FOOTER {
         return Ok(Found::Alien);
     }
-    let block = read_vec(file, 0, BLOCK)?;
-    let Some(header) = SegmentHeader::decode(&block) else {
-        // A file that was never used reads as zeros.
-        return Ok(if block.iter().all(|byte| *byte == 0) { Found::Free } else { Found::Alien });
+    let header = match head::read(file, Some(number))? {
+        Head::Free => return Ok(Found::Free),
+        Head::Damaged => return Ok(Found::Alien),
+        Head::Used(header) => header,
     };
-    Ok(match (header.state, header.stream) {
-        (SegmentState::Free, _) => Found::Free,
-        (SegmentState::Used, Some(stream)) if header.size == size && header.number == number => {
-            match sealed_meta(file, &header, volume)? {
-                Some(meta) => Found::Sealed { stream, meta },
-                None => Found::Unsealed(Box::new(header)),
-            }
-        }
-        _ => Found::Alien,
+    let Some(stream) = header.stream else { return Ok(Found::Alien) };
+    Ok(match sealed_meta(file, &header, volume)? {
+        Some(meta) => Found::Sealed { stream, meta },
+        None => Found::Unsealed(header),
     })
 }
 
@@ -69,16 +65,17 @@ fn sealed_meta(file: &dyn DiskFile, header: &SegmentHeader, volume: u16) -> io::
 
 /// The footer's entries, if there is a whole one, and whether recovery wrote it.
 pub(super) fn footer(file: &dyn DiskFile, header: &SegmentHeader) -> io::Result<Option<(bool, Vec<Entry>)>> {
-    let last = read_vec(file, header.size - BLOCK as u64, BLOCK)?;
-    let Some(trailer) = Trailer::decode(&last, header.incarnation) else { return Ok(None) };
-    let footer = read_vec(file, header.size - FOOTER, footer_blocks(trailer.entries))?;
-    Ok(read_entries(&footer, &trailer).map(|entries| (trailer.salvaged, entries)))
+    read_twice(|| {
+        let last = read_vec(file, header.size - BLOCK as u64, BLOCK)?;
+        let Some(trailer) = Trailer::decode(&last, header.incarnation) else { return Ok(None) };
+        let footer = read_vec(file, header.size - FOOTER, footer_blocks(trailer.entries))?;
+        Ok(read_entries(&footer, &trailer).map(|entries| (trailer.salvaged, entries)))
+    })
 }
 
 fn last_commit_is_whole(file: &dyn DiskFile, incarnation: u64, entries: &[Entry]) -> io::Result<bool> {
     let Some(last) = entries.last() else { return Ok(true) };
-    let head = read_vec(file, last.offset(), RECORD_HEADER)?;
-    let Some(record) = RecordHeader::decode(&head, incarnation) else { return Ok(false) };
+    let Some(record) = read_record(file, incarnation, last.offset(), file.len()?)? else { return Ok(false) };
     for entry in entries.iter().skip(record.span.first as usize) {
         if !payload_is_whole(file, incarnation, entry.offset())? {
             return Ok(false);
@@ -89,13 +86,16 @@ fn last_commit_is_whole(file: &dyn DiskFile, incarnation: u64, entries: &[Entry]
 
 /// Whether a record reads back, payload and all, or was erased by order.
 pub(super) fn payload_is_whole(file: &dyn DiskFile, incarnation: u64, offset: u64) -> io::Result<bool> {
-    let head = read_vec(file, offset, RECORD_HEADER)?;
-    let Some(record) = RecordHeader::decode(&head, incarnation) else { return Ok(false) };
-    if offset + record.total_len() > file.len()? {
-        return Ok(false);
-    }
-    let payload = read_vec(file, offset + RECORD_HEADER as u64, record.payload_len as usize)?;
-    Ok(checksum(incarnation, &payload) == record.payload_crc || EraseMark::read_whole(&payload, incarnation).is_some())
+    let len = file.len()?;
+    let whole = read_twice(|| {
+        let head = read_vec(file, offset, RECORD_HEADER)?;
+        let record = RecordHeader::decode(&head, incarnation).filter(|record| offset + record.total_len() <= len);
+        let Some(record) = record else { return Ok(None) };
+        let payload = read_vec(file, offset + RECORD_HEADER as u64, record.payload_len as usize)?;
+        let erased = || EraseMark::read_whole(&payload, incarnation).is_some();
+        Ok((checksum(incarnation, &payload) == record.payload_crc || erased()).then_some(()))
+    })?;
+    Ok(whole.is_some())
 }
 
 /// What memory holds of a segment with these entries. `None` if there are none, or all were erased.
@@ -203,8 +203,10 @@ fn read_record(file: &dyn DiskFile, incarnation: u64, at: u64, limit: u64) -> io
     if at + RECORD_HEADER as u64 > limit {
         return Ok(None);
     }
-    let head = read_vec(file, at, RECORD_HEADER)?;
-    Ok(RecordHeader::decode(&head, incarnation).filter(|record| at + record.total_len() <= limit))
+    read_twice(|| {
+        let head = read_vec(file, at, RECORD_HEADER)?;
+        Ok(RecordHeader::decode(&head, incarnation).filter(|record| at + record.total_len() <= limit))
+    })
 }
 
 /// Whether the record at `at` was erased by order.
@@ -218,7 +220,8 @@ fn search(file: &dyn DiskFile, incarnation: u64, at: u64, limit: u64, least: u32
     let end = limit.min(at + SEARCH);
     let mut from = at + BLOCK as u64;
     while from < end {
-        let chunk = read_vec(file, from, CHUNK.min((end - from) as usize))?;
+        let chunk = || read_vec(file, from, CHUNK.min((end - from) as usize));
+        let chunk = chunk().or_else(|_| chunk())?;
         for (i, block) in chunk.chunks(BLOCK).enumerate() {
             let offset = from + (i * BLOCK) as u64;
             let record = RecordHeader::decode(block, incarnation);

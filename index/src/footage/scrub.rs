@@ -6,8 +6,9 @@
 
 use super::{
     catalogue::SegmentKey,
-    disk::{DiskFile, read_vec},
-    format::{BLOCK, Entry, RECORD_HEADER, SegmentHeader, SegmentState},
+    disk::DiskFile,
+    format::{BLOCK, Entry, RECORD_HEADER, SegmentHeader},
+    head::{self, Head},
     recovery,
     shared::Shared,
     tools,
@@ -134,9 +135,11 @@ impl Scrub {
     /// A segment with its footer. `None` if it was recycled meanwhile, or is damaged, which is noted.
     fn open(&self, stream: StreamId, key: SegmentKey) -> io::Result<Option<Open>> {
         let file = self.volume.disk.open(&segment_name(key.number))?;
-        let header = SegmentHeader::decode(&read_vec(&*file, 0, BLOCK)?);
-        let used = |header: &SegmentHeader| header.state == SegmentState::Used && header.incarnation == key.incarnation;
-        let Some(header) = header.filter(used) else {
+        let header = match head::read(&*file, Some(key.number))? {
+            Head::Used(header) => Some(*header).filter(|header| header.incarnation == key.incarnation),
+            Head::Free | Head::Damaged => None,
+        };
+        let Some(header) = header else {
             self.damaged(stream, key, 0, None, "the segment's header is damaged");
             return Ok(None);
         };

@@ -5,8 +5,8 @@ use super::{
     catalogue::SegmentKey,
     disk::{AlignedBuffer, DiskFile},
     format::{
-        CommitSpan, DATA_START, Entry, FOOTER, MAX_RECORDS, RECORD_HEADER, RecordHeader, SegmentHeader, SegmentState, Trailer,
-        blocks, encode_footer, pad_len, write_pad,
+        CommitSpan, DATA_START, Entry, FOOTER, HeadPieces, MAX_RECORDS, RECORD_HEADER, RecordHeader, SegmentHeader, SegmentState,
+        Trailer, blocks, encode_footer, pad_len, write_pad,
     },
     mp4, spans,
     types::Draft,
@@ -56,8 +56,8 @@ pub(super) fn room(size: u64) -> u64 {
 }
 
 impl OpenSegment {
-    /// Begins a segment for `draft`, and gives the bytes to write at its start. `None` if its tracks do not fit the header.
-    pub(super) fn begin(place: &Place, file: Arc<dyn DiskFile>, draft: &Draft) -> Option<(Self, Vec<u8>)> {
+    /// Begins a segment for `draft`, and gives what is to be written at its start, and where. `None` if its tracks do not fit the header.
+    pub(super) fn begin(place: &Place, file: Arc<dyn DiskFile>, draft: &Draft) -> Option<(Self, HeadPieces)> {
         let moov = mp4::moov(&draft.tracks);
         if !SegmentHeader::fits(&moov) {
             return None;

@@ -2,7 +2,7 @@
 
 use super::{
     away::Away,
-    catalogue::{Catalogue, SegmentMeta},
+    catalogue::{Catalogue, StreamIndex},
     ledger::Ledger,
     planted::{Bug, planted},
     pool::Size,
@@ -18,7 +18,7 @@ use super::{
 use crate::model::{GapCause, StreamId, StreamKind, UtcMicros, Window};
 use serde_json::json;
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{
         Arc, Mutex, RwLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -37,6 +37,8 @@ pub(super) struct Shared {
     pub(super) volumes: Volumes,
     /// Which volume each stream is written to. Held while a draft is queued, so that a stream that moves keeps its order.
     pub(super) places: Mutex<HashMap<StreamId, usize>>,
+    /// Streams of which nothing was appended since somebody said why they are missing.
+    pub(super) silent: Mutex<HashSet<StreamId>>,
     pub(super) watchers: RwLock<Vec<Watcher>>,
     pub(super) fragments: AtomicU64,
     pub(super) fragments_lost: AtomicU64,
@@ -60,6 +62,8 @@ impl Shared {
     pub(super) fn new(setup: Setup, volumes: Vec<Arc<Volume>>, ledger: Ledger, world: Arc<dyn World>) -> Self {
         let (started, started_at) = (world.monotonic(), world.now());
         let alive = ledger.last_alive();
+        let guard = ClockGuard::new(ledger.believed().or(alive), started_at, started);
+        ledger.started(started_at, guard.frozen().is_none());
         Self {
             roster: Roster::open(&setup.state_dir),
             shelf: Arc::new(Directories),
@@ -71,11 +75,12 @@ impl Shared {
             ledger,
             volumes: Volumes::new(volumes),
             places: Mutex::default(),
+            silent: Mutex::default(),
             watchers: RwLock::default(),
             fragments: AtomicU64::new(0),
             fragments_lost: AtomicU64::new(0),
             closing: AtomicBool::new(false),
-            guard: Mutex::new(ClockGuard::new(alive, started_at, started)),
+            guard: Mutex::new(guard),
             world,
             started_at,
             alive,
@@ -100,14 +105,21 @@ impl Shared {
         if pending || self.restart_noted.swap(true, Ordering::AcqRel) {
             return;
         }
-        let earlier = |segments: &[SegmentMeta]| {
-            let mut before = segments.iter().rev().filter(|segment| segment.window.from < self.started_at);
-            before.next().map(|segment| segment.window.to)
-        };
-        let recorded = self.catalogue.read().values().filter_map(|index| earlier(index.segments())).max();
-        if let Some(alive) = self.alive.max(recorded) {
-            self.ledger.restarted(Window::new(alive, self.started_at));
+        // Also for earlier starts, where a crash came before it was said.
+        for start in self.ledger.starts() {
+            let alive = self.alive.filter(|alive| start == self.started_at && *alive <= start);
+            let alive = alive.max(self.recorded_before(start)).max(self.ledger.marked_before(start));
+            self.ledger.restarted(Window::new(alive.unwrap_or(start), start));
         }
+    }
+
+    /// Where the last recording of any stream ends that ended before `at`.
+    fn recorded_before(&self, at: UtcMicros) -> Option<UtcMicros> {
+        let before = |index: &StreamIndex| {
+            let around = index.recorded_around(Window::new(at, at + Duration::from_micros(1)));
+            around.iter().map(|span| span.to).filter(|end| *end <= at).max()
+        };
+        self.catalogue.read().values().filter_map(before).max()
     }
 
     /// The instant that retention may count to; `None` while the clock is not believed.
@@ -129,6 +141,7 @@ impl Shared {
 
     pub(super) fn confirm_clock(&self) {
         lock(&self.guard).confirm(self.world.now(), self.world.monotonic());
+        self.ledger.confirmed(self.world.now());
         self.ledger.note("footage.clock", json!({ "frozen_us": null }));
     }
 
@@ -138,10 +151,12 @@ impl Shared {
         if !self.restart_noted.load(Ordering::Acquire) {
             return;
         }
-        let now = self.world.now();
-        // Marks and losses are kept as long as any footage could be, and a month for looking back.
-        let horizon = now - self.setup.terms.standard.max(self.setup.terms.key_target) - Duration::from_secs(30 * 86_400);
-        if let Err(error) = self.ledger.checkpoint(now, horizon) {
+        let (now, believed) = (self.world.now(), self.retention_now().is_some());
+        // Marks and losses are kept as long as any footage could be, and a month for looking back. A clock that is not believed makes
+        // nothing old.
+        let kept = self.setup.terms.standard.max(self.setup.terms.key_target) + Duration::from_secs(30 * 86_400);
+        let horizon = if believed { now - kept } else { UtcMicros::MIN };
+        if let Err(error) = self.ledger.checkpoint(now, believed, horizon) {
             tracing::warn!(%error, "ledger checkpoint not written");
         }
     }

@@ -5,7 +5,8 @@
 use super::{
     checkpoint,
     disk::{Disk, DiskFile, RealDisk, read_vec},
-    format::{BLOCK, DATA_START, Entry, EraseMark, FOOTER, RECORD_HEADER, RecordHeader, SegmentHeader, SegmentState},
+    format::{DATA_START, Entry, EraseMark, FOOTER, RECORD_HEADER, RecordHeader, SegmentHeader},
+    head::{self, Head},
     mp4,
     recovery::{self, Found},
     volume::{Identity, segment_name, segment_number},
@@ -177,13 +178,8 @@ type Records = (SegmentHeader, Vec<Entry>, Vec<(u64, u64)>);
 /// The records of a segment: what its footer says, or else what is found by reading, and then the stretches of bytes between
 /// them that are none. `None` if it holds none.
 fn records(file: &dyn DiskFile) -> io::Result<Option<Records>> {
-    let block = read_vec(file, 0, BLOCK)?;
-    let Some(header) = SegmentHeader::decode(&block).filter(|header| header.state == SegmentState::Used) else {
-        return Ok(None);
-    };
-    if header.size > file.len()? || header.size < DATA_START + FOOTER {
-        return Ok(None);
-    }
+    let Head::Used(header) = head::read(file, None)? else { return Ok(None) };
+    let header = *header;
     if let Some((_, entries)) = recovery::footer(file, &header)? {
         return Ok(Some((header, entries, Vec::new())));
     }
@@ -204,10 +200,7 @@ pub fn extract(path: &Path, out: &mut dyn Write) -> Result<u64, ToolError> {
         return Err(none());
     }
     let (header, entries, _) = records(&file)?.ok_or_else(none)?;
-    let moov = read_vec(&file, BLOCK as u64, (header.moov_len as usize).min(DATA_START as usize))?;
-    if crc32c::crc32c(&moov) != header.moov_crc {
-        return Err(none());
-    }
+    let moov = head::moov(&file, &header)?.ok_or_else(none)?;
     out.write_all(&mp4::ftyp())?;
     out.write_all(&moov)?;
     let mut whole = 0;

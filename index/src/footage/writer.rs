@@ -8,6 +8,7 @@ use super::{
     fare::Refused,
     planted::{Bug, planted},
     pool::Size,
+    recovery,
     segment::{OpenSegment, Place, record_bound, room},
     shared::Shared,
     types::{Announced, Draft, VolumeState},
@@ -261,10 +262,10 @@ impl Writer {
             lock(&self.volume.pool).give_back(number, size);
             return Err(io::Error::new(io::ErrorKind::InvalidData, "a decoder configuration that fits no segment"));
         };
-        let mut aligned = AlignedBuffer::default();
-        aligned.push(&head);
-        open.file.write_at(aligned.bytes(), 0)?;
-        batch.bytes += head.len() as u64;
+        for (offset, piece) in head {
+            recovery::write(&*open.file, offset, &piece)?;
+            batch.bytes += piece.len() as u64;
+        }
         batch.touch(&open.file);
         *at = open.tail;
         self.volume.forget_file(number);
@@ -395,18 +396,25 @@ impl Writer {
         }
     }
 
-    /// Waits for the next commit to be due and takes what it is to write. It is due when the oldest draft has waited for long enough,
-    /// not by the clock: what waits is bounded then, and a quiet disk is left alone.
+    /// When the next turn is due, by the monotonic clock, if the last ended at `began`: at once where somebody asks or much waits, else
+    /// when the oldest draft has waited for long enough. So what waits is bounded, and a quiet disk is left alone.
+    pub(super) fn due(&self, queue: &Queue, began: Duration) -> Duration {
+        let ending = queue.closing || self.volume.retired.load(Ordering::Acquire);
+        let many = queue.bytes >= self.shared.setup.commit_bytes && !queue.starved;
+        if ending || queue.flush > queue.flushed || many {
+            return Duration::ZERO;
+        }
+        queue.oldest.map_or(began + TURN, |oldest| oldest + self.shared.setup.commit_every)
+    }
+
+    /// Waits for the next commit to be due and takes what it is to write.
     fn next(&mut self) -> Taken {
         let (volume, shared) = (Arc::clone(&self.volume), Arc::clone(&self.shared));
-        let (every, idle) = (shared.setup.commit_every, shared.world.monotonic() + TURN);
+        let (every, began) = (shared.setup.commit_every, shared.world.monotonic());
         let mut queue = lock(&volume.queue);
         loop {
-            let now = shared.world.monotonic();
-            let ending = queue.closing || volume.retired.load(Ordering::Acquire);
-            let many = queue.bytes >= shared.setup.commit_bytes && !queue.starved;
-            let due = queue.oldest.map_or(idle, |oldest| oldest + every);
-            if ending || queue.flush > queue.flushed || many || now >= due {
+            let (now, due) = (shared.world.monotonic(), self.due(&queue, began));
+            if now >= due {
                 return self.take(&mut queue);
             }
             // Whoever queues the first draft does not ring.

@@ -62,6 +62,15 @@ pub(super) trait DiskFile: Send + Sync {
     fn len(&self) -> io::Result<u64>;
 }
 
+/// Reads something that can be told right from wrong, and once more if it is wrong or refused: a disk that reads the wrong place once
+/// reads the right one the next time, and what is called damaged is given up for ever.
+pub(super) fn read_twice<T>(mut read: impl FnMut() -> io::Result<Option<T>>) -> io::Result<Option<T>> {
+    match read() {
+        Ok(Some(right)) => Ok(Some(right)),
+        Ok(None) | Err(_) => read(),
+    }
+}
+
 /// Reads `len` bytes at `offset` into fresh memory.
 pub(super) fn read_vec(file: &dyn DiskFile, offset: u64, len: usize) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; len];

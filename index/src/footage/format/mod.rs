@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! 0         ftyp | uuid segment header | free                        one block
-//! 4 KiB     moov | free                                              up to 64 KiB
+//! 4 KiB     moov | free                                              up to 64 KiB; at 32 KiB, inside the free box, a copy of both
 //! 64 KiB    record*: uuid header (256 B) | moof | mdat | free        each a multiple of 4 KiB
 //!           free over what is unused
 //! end-128K  uuid footer: an entry of 32 B for each record | trailer  the trailer is the last block
@@ -22,12 +22,14 @@ mod segment;
 
 pub(super) use erased::{ERASE_MARK, EraseMark};
 pub(super) use record::{CommitSpan, RecordHeader, chain, pad_len, write_pad};
-pub(super) use segment::{Entry, SegmentHeader, SegmentState, Trailer, encode_footer, footer_blocks, read_entries};
+pub(super) use segment::{Entry, HeadPieces, SegmentHeader, SegmentState, Trailer, encode_footer, footer_blocks, read_entries};
 
 use super::planted::{Bug, planted};
 
 /// The unit of direct I/O; every record begins on one.
 pub(super) const BLOCK: usize = 4096;
+/// Where the copy of the header's block, and behind it that of `moov`, begins.
+pub(super) const HEAD_COPY: u64 = 32 << 10;
 /// Where records begin.
 pub(super) const DATA_START: u64 = 64 << 10;
 /// Bytes at the end of every file that the footer may use.

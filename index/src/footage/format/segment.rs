@@ -1,8 +1,8 @@
 //! The two ends of a segment file: the header that says whose it is, the footer that says what is in it.
 
 use super::{
-    BLOCK, DATA_START, ENTRY, FOOTER, FOOTER_HEAD, MAX_RECORDS, UUID_HEAD, VERSION, blocks, checksum, checksum_around, get,
-    is_uuid_head, put, put_uuid_head,
+    BLOCK, DATA_START, ENTRY, FOOTER, FOOTER_HEAD, HEAD_COPY, MAX_RECORDS, UUID_HEAD, VERSION, blocks, checksum, checksum_around,
+    get, is_uuid_head, put, put_uuid_head,
 };
 use crate::footage::planted::{Bug, planted};
 use crate::model::{MediaTicks, NodeId, RetentionClass, StreamId, UtcMicros, VolumeId, Window};
@@ -53,10 +53,14 @@ pub(in crate::footage) struct SegmentHeader {
     pub(in crate::footage) chain: [u8; 32],
 }
 
+/// What is written at the start of a file, and where.
+pub(in crate::footage) type HeadPieces = [(u64, Vec<u8>); 2];
+
 impl SegmentHeader {
-    /// The file's first bytes: the header's block, then `moov`, then the head of a `free` box that reaches to
-    /// [`DATA_START`]. A whole number of blocks. `moov` must fit below [`DATA_START`]; [`SegmentHeader::fits`] says so.
-    pub(in crate::footage) fn encode(&self, ftyp: &[u8], moov: &[u8]) -> Vec<u8> {
+    /// The file's first bytes: the header's block, then `moov`, then a `free` box that reaches to [`DATA_START`]; and a copy of header
+    /// and `moov`, which stands in that box. Two pieces of whole blocks, to be written one by one, so that a write that goes astray takes
+    /// one of them: where in the file, and what. `moov` must fit below [`HEAD_COPY`]; [`SegmentHeader::fits`] says so.
+    pub(in crate::footage) fn encode(&self, ftyp: &[u8], moov: &[u8]) -> HeadPieces {
         let mut out = vec![0; BLOCK];
         out[..AT_HEADER].copy_from_slice(ftyp);
         self.encode_own(&mut out[AT_HEADER..AT_HEADER + HEADER_LEN]);
@@ -64,16 +68,18 @@ impl SegmentHeader {
         put(&mut out, rest, ((BLOCK - rest) as u32).to_be_bytes());
         put(&mut out, rest + 4, *b"free");
         out.extend_from_slice(moov);
+        let mut copy = out.clone();
+        copy.resize(blocks(copy.len() as u64) as usize, 0);
         let free = DATA_START as u32 - out.len() as u32;
         out.extend_from_slice(&free.to_be_bytes());
         out.extend_from_slice(b"free");
         out.resize(blocks(out.len() as u64) as usize, 0);
-        out
+        [(0, out), (HEAD_COPY, copy)]
     }
 
     /// Whether a movie box leaves room for the box behind it.
     pub(in crate::footage) fn fits(moov: &[u8]) -> bool {
-        BLOCK + moov.len() + 8 <= DATA_START as usize
+        BLOCK + moov.len() + 8 <= HEAD_COPY as usize
     }
 
     fn encode_own(&self, out: &mut [u8]) {
@@ -342,8 +348,9 @@ mod tests {
     #[test]
     fn a_segment_header_comes_back_and_every_flipped_bit_of_it_is_seen() {
         let ftyp = crate::footage::mp4::ftyp();
-        let bytes = header().encode(&ftyp, &[0; 700]);
-        assert_eq!(bytes.len(), 2 * BLOCK);
+        let [(_, bytes), (_, copy)] = header().encode(&ftyp, &[0; 700]);
+        assert_eq!((bytes.len(), copy.len()), (2 * BLOCK, 2 * BLOCK));
+        assert_eq!(copy[..BLOCK + 700], bytes[..BLOCK + 700], "the copy");
         assert_eq!(SegmentHeader::decode(&bytes[..BLOCK]), Some(header()));
         for bit in AT_HEADER * 8..(AT_HEADER + HEADER_LEN) * 8 {
             let mut flipped = bytes.clone();

@@ -88,8 +88,14 @@ struct State {
     seq: u64,
     /// The last sign of life: where a restart's gap begins.
     alive: Option<UtcMicros>,
+    /// The last instant at which the clock was believed. What a clock that is wrong says is no sign of anything.
+    #[serde(default)]
+    believed: Option<UtcMicros>,
     streams: HashMap<StreamId, Story>,
     restarts: Vec<Window>,
+    /// Starts of which nobody has said yet since when the node had not been running.
+    #[serde(default)]
+    starts: Vec<UtcMicros>,
     #[serde(default)]
     custody: Custody,
     /// How far this run is with each order.
@@ -159,13 +165,57 @@ impl Ledger {
         self.notebook.note(self.world.now(), "ledger.loss", body);
     }
 
-    /// Notes that the node was not running in `window`.
-    pub(super) fn restarted(&self, window: Window) {
-        if window.is_empty() {
-            return;
+    /// Notes that the node starts, before it records anything: whatever becomes of this run, what was missed before it has a cause.
+    /// Durable on return.
+    pub(super) fn started(&self, at: UtcMicros, believed: bool) {
+        {
+            let mut state = lock(&self.state);
+            state.starts.push(at);
+            if believed {
+                state.believed = Some(at);
+            }
         }
-        lock(&self.state).restarts.push(window);
+        let body = json!({ "at_us": at, "believed": believed });
+        if let Err(error) = self.notebook.note_durably(at, "ledger.start", body) {
+            tracing::error!(error, "a start is not in the journal, the gap before it may have no cause");
+        }
+    }
+
+    /// Starts of which it is not known yet since when the node had not been running.
+    pub(super) fn starts(&self) -> Vec<UtcMicros> {
+        lock(&self.state).starts.clone()
+    }
+
+    /// Notes that the node was not running in `window`, at the end of which it started.
+    pub(super) fn restarted(&self, window: Window) {
+        {
+            let mut state = lock(&self.state);
+            state.starts.retain(|start| *start != window.to);
+            if window.is_empty() {
+                return;
+            }
+            state.restart(window);
+        }
         self.notebook.note(self.world.now(), "ledger.restart", json!({ "from_us": window.from, "to_us": window.to }));
+    }
+
+    /// Somebody says that the clock is right.
+    pub(super) fn confirmed(&self, now: UtcMicros) {
+        lock(&self.state).believed = Some(now);
+        self.notebook.note(now, "ledger.clock", json!({ "believed_us": now }));
+    }
+
+    /// The last instant at which an earlier run believed its clock.
+    pub(super) fn believed(&self) -> Option<UtcMicros> {
+        lock(&self.state).believed
+    }
+
+    /// The last mark before `at`: a sign that the node was running then.
+    pub(super) fn marked_before(&self, at: UtcMicros) -> Option<UtcMicros> {
+        let state = lock(&self.state);
+        let last =
+            |story: &Story| story.marks.partition_point(|mark| mark.at < at).checked_sub(1).map(|last| story.marks[last].at);
+        state.streams.values().filter_map(last).max()
     }
 
     /// Notes that recorded time was removed on purpose, and by which rule; `record` is what else the journal keeps of it.
@@ -256,13 +306,16 @@ impl Ledger {
     }
 
     /// Saves the state, so that the next start need not read the whole journal. What is older than `horizon` is forgotten.
-    pub(super) fn checkpoint(&self, now: UtcMicros, horizon: UtcMicros) -> std::io::Result<()> {
+    pub(super) fn checkpoint(&self, now: UtcMicros, believed: bool, horizon: UtcMicros) -> std::io::Result<()> {
         // Facts up to this one are in the state: they are put there before they are noted.
         let seq = self.notebook.newest();
         let bytes = {
             let mut state = lock(&self.state);
             state.seq = seq;
             state.alive = Some(now);
+            if believed {
+                state.believed = Some(now);
+            }
             state.streams.values_mut().for_each(|story| story.forget(horizon));
             state.restarts.retain(|restart| restart.to >= horizon);
             serde_json::to_vec(&*state)?
@@ -277,6 +330,14 @@ impl Ledger {
 }
 
 impl State {
+    /// In order, as those who ask expect them.
+    fn restart(&mut self, window: Window) {
+        if !self.restarts.contains(&window) {
+            let at = self.restarts.partition_point(|other| other.from <= window.from);
+            self.restarts.insert(at, window);
+        }
+    }
+
     /// Takes in a fact of the journal. Facts may come twice: after a crash the checkpoint may know them already.
     fn apply(&mut self, kind: &str, body: &Value) {
         if let Some(act) = Act::read(kind, body) {
@@ -303,7 +364,20 @@ impl State {
                     }
                 }
             }
-            "ledger.restart" => self.restarts.extend(window().filter(|window| !self.restarts.contains(window))),
+            "ledger.start" => {
+                if let Some(at) = field("at_us").filter(|at| !self.starts.contains(at)) {
+                    self.starts.push(at);
+                }
+                let believed = body.get("believed").and_then(Value::as_bool).unwrap_or(false);
+                self.believed = field("at_us").filter(|_| believed).or(self.believed);
+            }
+            "ledger.restart" => {
+                if let Some(window) = window() {
+                    self.starts.retain(|start| *start != window.to);
+                    self.restart(window);
+                }
+            }
+            "ledger.clock" => self.believed = field("believed_us").or(self.believed),
             "ledger.expired" | "ledger.erased" => {
                 if let (Some(stream), Some(windows)) = (stream(), body.get("windows_us").and_then(Value::as_array)) {
                     let story = self.streams.entry(stream).or_default();

@@ -7,6 +7,8 @@
 //! - What was removed by rule or order is a gap of that cause, whatever else was said about it then; around it the causes are what
 //!   they were while it was there.
 //! - A loss explains the hole it lies in; inside a recording it makes it partial.
+//! - Before footage that is dated later than now, because the clock was ahead, lies time that has not come yet: nothing was to be
+//!   recorded then.
 //! - What is left has no cause: [`GapCause::Unexplained`].
 //! - The end of a running stream, up to [`PENDING`] of it, is not tiled before it is known: it is on its way to the disk.
 
@@ -151,7 +153,20 @@ fn explain(facts: &Facts, hole: Window, visible: Window, end: End, tiles: &mut T
         (None, None) => None,
     };
     let Some(mut active) = start else {
-        return unmarked(facts, hole, visible, end, tiles);
+        // A clock that was ahead left footage behind that is dated later than now: what lies between has not come yet.
+        let known = if facts.now.since(hole.from) <= PENDING { hole.from } else { facts.now };
+        if end == End::Present || known >= hole.to {
+            return unmarked(facts, hole, visible, end, tiles);
+        }
+        unmarked(
+            facts,
+            Window::new(hole.from, known),
+            Window::new(visible.from, known.clamp(visible.from, visible.to)),
+            end,
+            tiles,
+        );
+        let coming = Window::new(known.clamp(visible.from, visible.to), visible.to);
+        return tiles.gap(coming, GapCause::NotConfigured, "the clock has not come to this time yet");
     };
     let mut at = visible.from;
     for change in inner {

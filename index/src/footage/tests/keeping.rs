@@ -20,7 +20,11 @@ fn tomorrow() -> UtcMicros {
 fn record(store: &Store, stream: StreamId, seconds: std::ops::Range<i64>) {
     for n in seconds {
         store.append(draft(stream, n, 3000, n as u32 / 6)).expect("room");
-        store.flush();
+        // On a busy machine it may wait until the keeper has made the next file: the next commit tries it again.
+        wait("it to be durable", || {
+            store.flush();
+            store.recorded_to(stream) == Some(at((n + 1) as f64))
+        });
     }
 }
 

@@ -1,0 +1,60 @@
+//! The start of a segment's file, read: whose footage it is and what decodes it. It stands there twice, and either copy is enough: a
+//! bit that flips in it must not cost all that stands behind it.
+//!
+//! Both copies are written together and synced before anything in the file is announced. So where two sound copies differ, a
+//! crash came between two uses of the file, and nothing of either is owed to anybody: it is free.
+
+use super::{
+    disk::{DiskFile, read_twice, read_vec},
+    format::{BLOCK, HEAD_COPY, SegmentHeader, SegmentState},
+};
+use std::io;
+
+/// What the start of a file says.
+pub(super) enum Head {
+    /// It was never used, or may be used again.
+    Free,
+    /// It holds footage.
+    Used(Box<SegmentHeader>),
+    /// Neither copy is sound, or they are those of another file.
+    Damaged,
+}
+
+/// Where the copies begin.
+const COPIES: [u64; 2] = [0, HEAD_COPY];
+
+/// Reads both copies of the header of a file of this number (any, if `None`).
+pub(super) fn read(file: &dyn DiskFile, number: Option<u32>) -> io::Result<Head> {
+    let len = file.len()?;
+    let mut sound: Vec<SegmentHeader> = Vec::with_capacity(2);
+    let mut blank = true;
+    for at in COPIES {
+        let mine = |header: &SegmentHeader| header.size == len && number.is_none_or(|number| number == header.number);
+        let mut zeros = false;
+        sound.extend(read_twice(|| {
+            let block = read_vec(file, at, BLOCK)?;
+            zeros = block.iter().all(|byte| *byte == 0);
+            Ok(SegmentHeader::decode(&block).filter(mine))
+        })?);
+        blank &= zeros;
+    }
+    Ok(match sound.pop() {
+        None if blank => Head::Free,
+        None => Head::Damaged,
+        Some(header) if sound.iter().any(|other| other.incarnation != header.incarnation) => Head::Free,
+        Some(header) if header.state == SegmentState::Free => Head::Free,
+        Some(header) => Head::Used(Box::new(header)),
+    })
+}
+
+/// Reads the movie box, from whichever copy is sound. `None` if neither is.
+pub(super) fn moov(file: &dyn DiskFile, header: &SegmentHeader) -> io::Result<Option<Vec<u8>>> {
+    let len = (header.moov_len as usize).min(HEAD_COPY as usize - BLOCK);
+    for at in COPIES {
+        let moov = read_vec(file, at + BLOCK as u64, len)?;
+        if crc32c::crc32c(&moov) == header.moov_crc {
+            return Ok(Some(moov));
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,423 @@
+//! A simulated node: the store's own code on simulated disks, clock and chance, single-threaded. What its threads would do in some
+//! order is done here one after the other, and the seed decides when.
+
+use super::{
+    cameras::Camera,
+    model::{Model, Name, Outcome},
+    world::{SimJournal, SimWorld},
+};
+use crate::{
+    footage::{
+        Announced, OpenError, RetentionTerms, Setup, Store, VolumeSetup,
+        disk::{
+            Disk,
+            sim::{Fault, SimDisk},
+        },
+        keeper::{Keeper, Leftovers, Rounds},
+        ledger::{Ledger, Notebook},
+        shared::Shared,
+        tests::{EPOCH, NODE, stream},
+        volume::lock,
+        world::World,
+        writer::Writer,
+    },
+    model::{GapCause, NodeId, RetentionClass, StreamKind, UtcMicros},
+};
+use rand::{RngExt as _, SeedableRng as _, rngs::SmallRng};
+use std::{
+    collections::btree_map::Entry,
+    path::PathBuf,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+/// The step in which time passes.
+const STEP: Duration = Duration::from_millis(100);
+const YEARS: i64 = 20 * 365 * 86_400_000_000;
+
+/// What a seed decided once.
+pub(super) struct Plan {
+    disks: usize,
+    /// Bytes of a volume.
+    capacity: u64,
+    /// Of 1,000 steps, those with a fault of a disk.
+    fault_rate: u32,
+    /// Whether disks change bytes by themselves.
+    rot: bool,
+    /// Whether anybody sets the clock.
+    clocks: bool,
+    terms: RetentionTerms,
+    segment_max: Duration,
+}
+
+impl Plan {
+    fn new(random: &mut SmallRng) -> Self {
+        let short = random.random_ratio(1, 2);
+        let seconds = |n: u64| Duration::from_secs(n);
+        let years = seconds(60 * 365 * 86_400);
+        Self {
+            disks: [1, 1, 2, 3][random.random_range(0..4)],
+            capacity: random.random_range(10..24) << 20,
+            fault_rate: [0, 0, 5, 20][random.random_range(0..4)],
+            rot: random.random_ratio(1, 5),
+            clocks: random.random_ratio(1, 3),
+            terms: match short {
+                true => RetentionTerms { standard: seconds(random.random_range(15..40)), key_target: seconds(70) },
+                false => RetentionTerms { standard: years, key_target: years },
+            },
+            segment_max: seconds(random.random_range(5..40)),
+        }
+    }
+}
+
+/// A node over its lives.
+pub(super) struct Node {
+    dir: tempfile::TempDir,
+    power: Arc<AtomicBool>,
+    pub(super) world: Arc<SimWorld>,
+    pub(super) journal: Arc<SimJournal>,
+    pub(super) disks: Vec<SimDisk>,
+    cameras: Vec<Camera>,
+    pub(super) model: Model,
+    announced: Arc<Mutex<Vec<Name>>>,
+    pub(super) random: SmallRng,
+    pub(super) outcome: Outcome,
+    plan: Plan,
+    /// By how much the clock is off by more than anybody believes.
+    clock_off: i64,
+    /// Whether a disk misbehaved, or was full, or the keepers were late, in this life: then a crash may cost more.
+    pub(super) troubled: bool,
+    disk_lost: bool,
+    /// Whether it tells what happens: for replaying a seed.
+    talks: bool,
+}
+
+/// One life of it: from a start to a crash.
+pub(super) struct Life {
+    pub(super) store: Arc<Store>,
+    writers: Vec<(Writer, Duration)>,
+    keepers: Vec<(Keeper, Rounds, Option<Leftovers>)>,
+    steps: u32,
+}
+
+impl Node {
+    pub(super) fn new(seed: u64) -> Self {
+        let mut random = SmallRng::seed_from_u64(seed);
+        let plan = Plan::new(&mut random);
+        let power = Arc::new(AtomicBool::new(true));
+        let start = UtcMicros::from_micros(EPOCH);
+        let world = Arc::new(SimWorld::new(seed, start));
+        let memory = PathBuf::from("/dev/shm");
+        let dir = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+        let mut cameras = Vec::new();
+        for i in 0..random.random_range(2..6) {
+            let kind = if i % 3 == 1 { StreamKind::Sub } else { StreamKind::Main };
+            let class = if i == 3 { RetentionClass::KeyTarget } else { RetentionClass::Standard };
+            cameras.push(Camera::new(stream(i / 2 + 1 + i % 2, kind), class, random.random_range(1..5)));
+        }
+        let mut node = Self {
+            dir: dir.expect("a directory"),
+            journal: Arc::new(SimJournal::new(Arc::clone(&power))),
+            disks: Vec::new(),
+            model: Model::new(plan.terms, start),
+            power,
+            world,
+            cameras,
+            announced: Arc::default(),
+            random,
+            outcome: Outcome::default(),
+            plan,
+            clock_off: 0,
+            troubled: false,
+            disk_lost: false,
+            talks: std::env::var_os("HAOHE_SEED").is_some(),
+        };
+        for _ in 0..node.plan.disks {
+            let disk = node.blank();
+            node.disks.push(disk);
+        }
+        for camera in &node.cameras {
+            node.model.begun.insert(camera.stream, start);
+        }
+        node
+    }
+
+    fn blank(&mut self) -> SimDisk {
+        let world = Arc::clone(&self.world);
+        let wait = Arc::new(move |time| world.advance(time));
+        SimDisk::on(self.random.random(), self.plan.capacity + (2 << 20), Arc::clone(&self.power), Some(wait))
+    }
+
+    pub(super) fn is_up(&self) -> bool {
+        self.power.load(Ordering::Relaxed)
+    }
+
+    /// What the clock would say had nobody set it by hours.
+    fn trusted(&self) -> UtcMicros {
+        UtcMicros::from_micros(self.world.now().as_micros() - self.clock_off)
+    }
+
+    fn setup(&self) -> Setup {
+        let volume = |i: usize| VolumeSetup {
+            name: format!("disk-{i}"),
+            path: PathBuf::from(format!("/simulated/{i}")),
+            capacity: self.plan.capacity,
+        };
+        let volumes = (0..self.disks.len()).map(volume).collect();
+        let mut setup = Setup::new(NodeId::from_bytes(NODE), self.dir.path().to_owned(), volumes);
+        (setup.segment_bytes, setup.sub_segment_bytes) = (1 << 20, 1 << 20);
+        setup.segment_max = self.plan.segment_max;
+        setup.commit_every = Duration::from_millis(500);
+        setup.terms = self.plan.terms;
+        setup
+    }
+
+    /// Starts the node. The error is that of [`Store::open`].
+    pub(super) fn begin(&mut self) -> Result<Life, OpenError> {
+        let world: Arc<dyn World> = Arc::clone(&self.world) as Arc<dyn World>;
+        let notebook = Arc::clone(&self.journal) as Arc<dyn Notebook>;
+        let ledger = Ledger::open(self.dir.path(), notebook, Arc::clone(&world));
+        let disks = self.disks.iter().map(|disk| Arc::new(disk.clone()) as Arc<dyn Disk>).collect();
+        let (shared, leftovers) = Shared::open(self.setup(), disks, ledger, world)?;
+        let store = Store { shared: Arc::new(shared), cache: Arc::default(), warden: Mutex::default() };
+        let store = Arc::new(store);
+        let seen = Arc::clone(&self.announced);
+        store.on_announced(Box::new(move |fragment| lock(&seen).push(name(fragment))));
+        let now = self.world.monotonic();
+        let mut life = Life { store: Arc::clone(&store), writers: Vec::new(), keepers: Vec::new(), steps: 0 };
+        for (volume, leftovers) in store.shared.volumes.all().iter().zip(leftovers) {
+            life.writers.push((Writer::new(Arc::clone(volume), Arc::clone(&store.shared)), now));
+            let keeper = Keeper { volume: Arc::clone(volume), shared: Arc::clone(&store.shared) };
+            keeper.grow(4);
+            life.keepers.push((keeper, Rounds::default(), Some(leftovers)));
+        }
+        self.troubled = false;
+        for camera in &mut self.cameras {
+            camera.connect(self.world.now(), now);
+        }
+        Ok(life)
+    }
+
+    /// Lets every volume's keeper look after what an earlier life left.
+    pub(super) fn recover(&mut self, life: &mut Life) {
+        for (keeper, _, leftovers) in &mut life.keepers {
+            if let Some(leftovers) = leftovers.take().filter(|_| self.power.load(Ordering::Relaxed)) {
+                keeper.recover(leftovers);
+            }
+        }
+    }
+
+    /// A tenth of a second passes. `false` if the power went.
+    pub(super) fn step(&mut self, life: &mut Life, what: &str) -> bool {
+        life.steps += 1;
+        self.world.advance(STEP);
+        if self.random.random() {
+            self.journal.settle();
+        }
+        self.trouble(life);
+        self.film(&life.store);
+        self.write(life);
+        if self.is_up() && life.steps.is_multiple_of(5) {
+            self.keep(life);
+        }
+        self.model.trusted = self.trusted();
+        for name in std::mem::take(&mut *lock(&self.announced)) {
+            self.outcome.acknowledged += 1;
+            self.outcome.bytes += self.model.sent.get(&name).map_or(0, |sent| sent.bytes());
+            self.model.announced(name);
+        }
+        self.model.locate(&life.store);
+        if self.is_up() && life.steps.is_multiple_of(4) {
+            self.model.check(&life.store, &self.disks, false, what, &mut self.outcome);
+            if life.steps.is_multiple_of(20) {
+                self.model.ask(&life.store, &mut self.random, what, &mut self.outcome);
+            }
+        }
+        self.is_up()
+    }
+
+    /// Whatever cameras filmed is appended; what the store does not take is shed, and said.
+    fn film(&mut self, store: &Store) {
+        let monotonic = self.world.monotonic();
+        for camera in &mut self.cameras {
+            if camera.silent_until > Duration::ZERO && monotonic >= camera.silent_until {
+                camera.silent_until = Duration::ZERO;
+                camera.connect(self.world.now(), monotonic);
+            }
+            while let Some(sent) = camera.film(monotonic, &mut self.random) {
+                // A clock that was set back may come to the same microsecond again: then that instant has a picture already.
+                let Entry::Vacant(fresh) = self.model.sent.entry((sent.stream, sent.utc)) else { continue };
+                fresh.insert(sent);
+                if let Err(full) = store.append(sent.draft()) {
+                    self.troubled = true;
+                    store.lost(sent.stream, full.draft.window(), GapCause::OurQueue, full.draft.units.len() as u32);
+                }
+            }
+        }
+    }
+
+    /// Every writer whose turn it is takes it.
+    fn write(&mut self, life: &mut Life) {
+        for ((writer, turned), volume) in life.writers.iter_mut().zip(life.store.shared.volumes.all().iter()) {
+            let now = self.world.monotonic();
+            let due = writer.due(&lock(&volume.queue), *turned);
+            if self.power.load(Ordering::Relaxed) && now >= due {
+                *turned = now;
+                let taken = writer.take(&mut lock(&volume.queue));
+                writer.turn(taken);
+            }
+        }
+        self.troubled |= life.store.health().fragments_lost > 0;
+    }
+
+    /// Every keeper makes its round. The ledger's checkpoint lies on a disk that is not simulated: what a dead machine wrote there
+    /// was not written.
+    fn keep(&mut self, life: &mut Life) {
+        let file = self.dir.path().join("ledger.json");
+        let saved = std::fs::read(&file).ok();
+        for (keeper, rounds, leftovers) in &mut life.keepers {
+            if leftovers.is_none() {
+                keeper.round(rounds);
+            }
+        }
+        if let (false, Some(saved)) = (self.is_up(), saved) {
+            std::fs::write(&file, saved).expect("writable");
+        }
+    }
+
+    /// What cameras, people and disks do of their own accord.
+    fn trouble(&mut self, life: &Life) {
+        let monotonic = self.world.monotonic();
+        if self.random.random_ratio(1, 60) {
+            let at = self.random.random_range(0..self.cameras.len());
+            let camera = &mut self.cameras[at];
+            if camera.silent_until == Duration::ZERO {
+                let silent = self.random.random_range(500..15_000);
+                camera.silent_until = monotonic + Duration::from_millis(silent);
+                life.store.mark(camera.stream, camera.end(), GapCause::CameraSilent, "");
+                let stream = camera.stream;
+                self.told(&format!("{stream} is silent for {silent} ms"));
+            }
+        }
+        if self.plan.clocks && self.random.random_ratio(1, 80) {
+            self.set_clock(&life.store);
+        }
+        if self.random.random_range(0..1000) < self.plan.fault_rate {
+            self.fault();
+        }
+        if self.plan.rot && self.random.random_ratio(1, 100) {
+            let at = self.random.random_range(0..self.disks.len());
+            match self.random.random_range(0..3) {
+                0 => self.disks[at].plan(self.random.random_range(0..6), Fault::MisdirectedWrite),
+                _ => self.disks[at].rot_anywhere(),
+            }
+            self.told(&format!("disk {at} changes bytes"));
+            (self.troubled, self.model.tainted) = (true, true);
+        }
+    }
+
+    fn fault(&mut self) {
+        let at = self.random.random_range(0..self.disks.len());
+        let after = self.random.random_range(0..10);
+        let fault = match self.random.random_range(0..12) {
+            0..3 => Fault::Error,
+            3..5 => Fault::ShortWrite,
+            5..7 => Fault::NoSpace,
+            7..9 => Fault::LostSync,
+            9..11 => Fault::Stall(self.random.random_range(1..12)),
+            _ if self.disks.len() > 1 && !self.disk_lost => {
+                self.disk_lost = true;
+                self.model.disk_died(at);
+                Fault::Gone
+            }
+            _ => Fault::Error,
+        };
+        self.told(&format!("disk {at}: {fault:?} in {after} operations"));
+        self.disks[at].plan(if fault == Fault::Gone { 0 } else { after }, fault);
+        self.troubled = true;
+    }
+
+    /// Somebody sets the clock: a little, or by two hours or twenty years and some time later back.
+    fn set_clock(&mut self, store: &Store) {
+        let by = match self.clock_off {
+            0 => [20_000_000, -20_000_000, -3_000_000, -7_200_000_000, YEARS][self.random.random_range(0..5)],
+            off => -off,
+        };
+        self.world.set_by(by);
+        self.told(&format!("the clock is set by {by} µs"));
+        if by.abs() >= 3_600_000_000 {
+            self.clock_off += by;
+        }
+        for camera in &mut self.cameras {
+            // Time that the clock left out has a reason.
+            store.mark(camera.stream, camera.end(), GapCause::CameraFault, "the clock was set");
+            camera.clock_was_set(self.world.now(), self.world.monotonic());
+        }
+    }
+
+    /// Lets the power go after so many more operations of one disk.
+    pub(super) fn plan_crash(&mut self, operations: u64) {
+        let at = self.random.random_range(0..self.disks.len());
+        self.disks[at].plan(operations, Fault::Death);
+    }
+
+    /// Arms a read at the wrong place.
+    pub(super) fn plan_misread(&mut self) {
+        if self.plan.rot {
+            let at = self.random.random_range(0..self.disks.len());
+            self.disks[at].plan(0, Fault::MisdirectedRead);
+        }
+    }
+
+    /// Says what happens, where a seed is replayed.
+    fn told(&self, what: &str) {
+        if self.talks {
+            println!("{} (trusted {}): {what}", self.world.now(), self.model.trusted);
+        }
+    }
+
+    /// The power goes now, if it has not; what a crash cost is counted; the power comes back.
+    pub(super) fn crash(&mut self, life: Option<Life>) {
+        self.told("the power goes");
+        self.power.store(false, Ordering::Relaxed);
+        self.outcome.crashes += 1;
+        if life.is_some() {
+            let now = self.world.now();
+            for camera in self.cameras.iter().filter(|camera| camera.silent_until == Duration::ZERO) {
+                let end = self.model.end_of(camera.stream, camera.run_from, UtcMicros::MAX).unwrap_or(camera.run_from);
+                let lost = now.since(end).as_secs_f64();
+                if lost > 2.0 {
+                    self.told(&format!("{} loses {lost} s", camera.stream));
+                }
+                let worst = if self.troubled { &mut self.outcome.lost_after_faults_s } else { &mut self.outcome.lost_s };
+                *worst = worst.max(lost);
+            }
+        }
+        drop(life);
+        self.model.excuse_spoiled(&self.disks);
+        self.journal.crash(&mut self.random);
+        for at in 0..self.disks.len() {
+            let dead = {
+                self.power.store(true, Ordering::Relaxed);
+                self.disks[at].is_dead()
+            };
+            self.outcome.trace = self.outcome.trace.rotate_left(9) ^ self.disks[at].trace();
+            match dead {
+                // It is replaced by a new one.
+                true => self.disks[at] = self.blank(),
+                false => self.disks[at].crash(),
+            }
+        }
+        self.power.store(true, Ordering::Relaxed);
+        let off = Duration::from_millis(self.random.random_range(200..20_000));
+        self.world.advance(off);
+        self.model.trusted = self.trusted();
+    }
+}
+
+fn name(fragment: &Announced) -> Name {
+    (fragment.stream, fragment.window.from)
+}
