@@ -165,6 +165,8 @@ fn what_is_outside_a_persons_reach_is_not_found_counted_or_hinted_at() {
 #[test]
 fn questions_narrow_by_camera_kind_severity_place_time_hour_and_region() {
     let room = Room::new();
+    // Taken now: a busy machine may need longer for what follows than lies between two events.
+    let lately = ago(35);
     room.tell(gate());
     room.tell(vec![Event {
         region: Region::new(0.0, 0.0, 0.2, 0.2),
@@ -184,7 +186,7 @@ fn questions_narrow_by_camera_kind_severity_place_time_hour_and_region() {
     assert_eq!(count(&|q| q.under = vec!["东苑社区".into()]), 5);
     assert_eq!(count(&|q| q.under = vec!["东苑社区".into(), "3号楼".into()]), 5);
     assert_eq!(count(&|q| q.under = vec!["3号楼".into()]), 0, "a place is named from the outermost on");
-    assert_eq!(count(&|q| q.window = Window::new(ago(35), UtcMicros::now())), 3);
+    assert_eq!(count(&|q| q.window = Window::new(lately, UtcMicros::now())), 3);
     assert_eq!(count(&|q| q.hours = Some([false; 24])), 0);
     assert_eq!(count(&|q| q.hours = Some([true; 24])), 6);
     assert_eq!(count(&|q| q.region = Region::new(0.1, 0.1, 0.9, 0.9)), 1);

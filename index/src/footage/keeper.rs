@@ -64,7 +64,7 @@ pub(super) fn open(volume: &Volume, shared: &Shared) -> io::Result<Leftovers> {
                 if let Some((from, to)) = spare(meta.end, pool.bytes_of(*size)) {
                     pool.spare(meta.key.number, to - from);
                 }
-                shared.catalogue.insert(stream, SegmentMeta { entries: None, ..meta });
+                shared.inherit(stream, SegmentMeta { entries: None, ..meta });
             }
             (Some(entries), _) => drop(leftovers.entries.insert(meta.key, entries)),
             (None, _) => {}
@@ -187,7 +187,7 @@ impl Keeper {
             Found::Sealed { stream, meta } => {
                 count(false);
                 self.give_back(number, spare(meta.end, file.len()?));
-                self.shared.catalogue.insert(stream, meta);
+                self.shared.inherit(stream, meta);
             }
             Found::Unsealed(header) => {
                 let key = volume.key(number, header.incarnation);
@@ -232,7 +232,7 @@ impl Keeper {
             tracing::error!(volume = %volume.name, segment = header.number, offset = damage.from, "stored footage is damaged");
         }
         tracing::info!(volume = %volume.name, segment = header.number, %stream, fragments = scan.entries.len(), "segment salvaged");
-        self.shared.catalogue.insert(stream, meta);
+        self.shared.inherit(stream, meta);
         Ok(Some(end))
     }
 

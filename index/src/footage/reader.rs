@@ -96,6 +96,8 @@ pub(super) struct Head {
 const KEPT: usize = 500;
 /// Fragments to look back for a key unit: 10 s and more, whatever the camera's interval.
 const LOOK_BACK: usize = 64;
+/// Time to look back in the segments of every epoch: a usual camera's interval.
+const NEAR: Duration = Duration::from_secs(10);
 
 impl Reader {
     pub(super) fn new(shared: Arc<Shared>, cache: Arc<Cache>, extent: Extent) -> Self {
@@ -218,8 +220,8 @@ impl Reader {
         let candidates: Vec<SegmentMeta> = {
             let streams = self.shared.catalogue.read();
             let index = streams.get(&stream)?;
-            // Two segments back is far enough for a key unit; where two epochs of the clock overlap, it may be in any that reaches here.
-            let here = Window::new(at, at + Duration::from_micros(1));
+            // Two segments back is far enough for a key unit; where epochs of the clock overlap, it may be in any that reaches near.
+            let here = Window::new(at - NEAR, at + Duration::from_micros(1));
             let mut near: Vec<_> = index.back_from(at).take(3).cloned().collect();
             let further = index.overlapping(here).filter(|meta| near.iter().all(|other| other.key != meta.key)).cloned();
             let further: Vec<_> = further.collect();

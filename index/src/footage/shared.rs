@@ -2,7 +2,7 @@
 
 use super::{
     away::Away,
-    catalogue::{Catalogue, StreamIndex},
+    catalogue::{Catalogue, SegmentMeta},
     ledger::Ledger,
     planted::{Bug, planted},
     pool::Size,
@@ -56,6 +56,9 @@ pub(super) struct Shared {
     /// The last sign of life of an earlier run that the ledger knows of.
     alive: Option<UtcMicros>,
     restart_noted: AtomicBool,
+    /// For each start that has no cause yet: the last instant before it of which earlier runs left a recording or a mark. What this run
+    /// leaves does not count, as its clock may have been set back.
+    ended: Mutex<HashMap<UtcMicros, UtcMicros>>,
 }
 
 impl Shared {
@@ -64,6 +67,8 @@ impl Shared {
         let alive = ledger.last_alive();
         let guard = ClockGuard::new(ledger.believed().or(alive), started_at, started);
         ledger.started(started_at, guard.frozen().is_none());
+        let marked = |start: UtcMicros| Some((start, ledger.marked_before(start)?));
+        let ended = ledger.starts().into_iter().filter_map(marked).collect();
         Self {
             roster: Roster::open(&setup.state_dir),
             shelf: Arc::new(Directories),
@@ -85,6 +90,7 @@ impl Shared {
             started_at,
             alive,
             restart_noted: AtomicBool::new(false),
+            ended: Mutex::new(ended),
         }
     }
 
@@ -106,20 +112,25 @@ impl Shared {
             return;
         }
         // Also for earlier starts, where a crash came before it was said.
+        let ended = lock(&self.ended).clone();
         for start in self.ledger.starts() {
             let alive = self.alive.filter(|alive| start == self.started_at && *alive <= start);
-            let alive = alive.max(self.recorded_before(start)).max(self.ledger.marked_before(start));
+            let alive = alive.max(ended.get(&start).copied());
             self.ledger.restarted(Window::new(alive.unwrap_or(start), start));
         }
     }
 
-    /// Where the last recording of any stream ends that ended before `at`.
-    fn recorded_before(&self, at: UtcMicros) -> Option<UtcMicros> {
-        let before = |index: &StreamIndex| {
-            let around = index.recorded_around(Window::new(at, at + Duration::from_micros(1)));
-            around.iter().map(|span| span.to).filter(|end| *end <= at).max()
-        };
-        self.catalogue.read().values().filter_map(before).max()
+    /// Takes in a segment of an earlier run.
+    pub(super) fn inherit(&self, stream: StreamId, meta: SegmentMeta) {
+        let mut ended = lock(&self.ended);
+        for start in self.ledger.starts() {
+            if let Some(end) = meta.spans().iter().map(|span| span.to).filter(|end| *end <= start).max() {
+                let last = ended.entry(start).or_insert(end);
+                *last = end.max(*last);
+            }
+        }
+        drop(ended);
+        self.catalogue.insert(stream, meta);
     }
 
     /// The instant that retention may count to; `None` while the clock is not believed.

@@ -26,6 +26,8 @@ const FOUND: &[(u64, &str)] = &[
     (1053, "as 1014"),
     (1055, "a checkpoint vouched for a segment that was being removed when the power went"),
     (1056, "a sync that failed while a segment was sealed at a start hid the whole segment until the next one"),
+    (1158, "a restart's gap began where the new run recorded by a clock that was set back"),
+    (1277, "a key unit of another epoch, just before the instant, was not looked for"),
     (1101, "a volume that had given up many files counted below zero"),
 ];
 
