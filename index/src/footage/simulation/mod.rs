@@ -202,10 +202,10 @@ fn simulate() {
     figures.add("lost_s_max_after_disk_faults", sum.lost_after_faults_s, "s");
     if option("HAOHE_BUGS", 0) > 0 {
         let killed = Bug::ALL.into_iter().filter(|bug| {
-            let seed = kill(*bug, 200);
+            let seed = kill(*bug, 300);
             match &seed {
                 Some((seed, fault)) => eprintln!("{bug:?}: seed {seed}: {fault}"),
-                None => eprintln!("{bug:?} IS NOT NOTICED by 200 seeds"),
+                None => eprintln!("{bug:?} IS NOT NOTICED by 300 seeds"),
             }
             seed.is_some()
         });
