@@ -25,8 +25,8 @@ async fn a_camera_that_does_not_record_says_why_and_what_to_do_in_both_languages
     .await;
     let operator = node.sign_in("operator").await;
     let expected = [
-        (1, "camera_refused", "refuses the user name or password", "password"),
-        (2, "camera_fault", "codec cannot be recorded", "h.264"),
+        (1, "wrong_password", "refuses the user name or password", "password"),
+        (2, "unsupported_codec", "codec cannot be recorded", "h.264"),
         (3, "camera_unreachable", "cannot be reached", "cable"),
         (4, "camera_unreachable", "outside the allowed networks", "allow_networks"),
     ];

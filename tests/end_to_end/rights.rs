@@ -106,7 +106,8 @@ async fn what_a_removed_camera_left_is_listed_and_played_by_those_with_rights() 
     }
     let auditor = node.sign_in("auditor").await;
     let page = auditor.get_json("/api/v1/access-records?action=playback&camera=1").await;
-    assert_eq!(page["records"][0]["person"], "operator", "{page}");
+    let looked = |name: &str| page["records"].as_array().into_iter().flatten().any(|record| record["person"] == name);
+    assert!(looked("operator"), "{page}");
     node.stop().await;
 }
 
