@@ -83,7 +83,7 @@ impl Plan {
     fn check_disk(&self, segments: Segments, folder: &Path) -> Result<()> {
         const SPARE_MIB: u64 = 1024;
         let disk = rustix::fs::statvfs(folder).with_context(|| format!("ask how full the disk under {} is", folder.display()))?;
-        let free_mib = (disk.f_bavail * disk.f_frsize >> 20).saturating_sub(SPARE_MIB);
+        let free_mib = ((disk.f_bavail * disk.f_frsize) >> 20).saturating_sub(SPARE_MIB);
         let fits = free_mib.saturating_sub(self.open_mib(segments)) * 1024 / self.rate_kib_per_s().max(1);
         let needed_mib = self.capacity_mib(segments);
         ensure!(

@@ -153,7 +153,7 @@ pub(super) const TABLE: &[Quirk] = &[
     Quirk {
         id: "Q34",
         says: "parameter sets neither in the description nor in the stream (mediamtx#5861)",
-        acts: All(&[Sdp(sdp::without_sets), Reshape(|bytes, _| leave_out(bytes, is_sets))]),
+        acts: All(&[Sdp(|text| sdp::without_sets(&text)), Reshape(|bytes, _| leave_out(bytes, is_sets))]),
     },
     Quirk { id: "Q34b", says: "parameter sets only in the description", acts: Reshape(|bytes, _| leave_out(bytes, is_sets)) },
     Quirk {

@@ -24,8 +24,8 @@ fn without_parameter(text: &str, name: &str) -> String {
 }
 
 /// Without parameter sets of either codec.
-pub(super) fn without_sets(text: String) -> String {
-    without_parameter(&text, "sprop")
+pub(super) fn without_sets(text: &str) -> String {
+    without_parameter(text, "sprop")
 }
 
 /// Two more bytes behind the SPS of H.264.
@@ -87,7 +87,11 @@ pub(super) const TABLE: &[Quirk] = &[
             without(&text, "a=fmtp:96 ") + &moved + "\r\n"
         }),
     },
-    Quirk { id: "Q33", says: "no parameter sets in the description (retina#42, mediamtx#411)", acts: Sdp(without_sets) },
+    Quirk {
+        id: "Q33",
+        says: "no parameter sets in the description (retina#42, mediamtx#411)",
+        acts: Sdp(|text| without_sets(&text)),
+    },
     Quirk {
         id: "Q33b",
         says: "the parameter sets are no base64 (mediamtx#707)",
