@@ -26,7 +26,7 @@ pub use live::{KeyUnit, LiveError, LiveHub, LiveItem, LiveSubscription, LiveTier
 pub use notice::{Notice, Sentence};
 pub use session::{Fault, Phase};
 pub use status::{CameraStatus, StreamState, StreamStatus};
-pub use supervisor::{DriverMemory, Ingest, IngestSetup};
+pub use supervisor::{DriverMemory, Ingest, IngestSetup, OnMetadata};
 
 mod session;
 #[cfg(test)]

@@ -48,8 +48,11 @@ pub struct IngestSetup {
     pub memory: Arc<dyn DriverMemory>,
     /// Told of every document of a camera's ONVIF metadata track: of which stream, when it was received on the node's clock,
     /// and its bytes as they came. Called from the reading threads: it must return at once.
-    pub on_metadata: Box<dyn Fn(StreamId, UtcMicros, &[u8]) + Send + Sync>,
+    pub on_metadata: OnMetadata,
 }
+
+/// Takes a document of a camera's metadata track: its stream, when it was received on the node's clock, its bytes as they came.
+pub type OnMetadata = Box<dyn Fn(StreamId, UtcMicros, &[u8]) + Send + Sync>;
 
 /// Keeps in mind which driver was found to play with a camera.
 pub trait DriverMemory: Send + Sync {
@@ -67,7 +70,7 @@ pub(crate) struct Room {
     pub(crate) volumes: Volumes,
     pub(crate) memory: Arc<dyn DriverMemory>,
     on_event: Box<dyn Fn(CameraEvent) + Send + Sync>,
-    pub(crate) on_metadata: Box<dyn Fn(StreamId, UtcMicros, &[u8]) + Send + Sync>,
+    pub(crate) on_metadata: OnMetadata,
 }
 
 impl Room {

@@ -36,6 +36,9 @@ impl DriverMemory for Memory {
     }
 }
 
+/// Documents of metadata tracks, in the order told.
+type Documents = Arc<Mutex<Vec<(StreamId, Vec<u8>)>>>;
+
 /// See the module. The directory goes last.
 pub(crate) struct Room {
     pub(crate) ingest: Ingest,
@@ -44,7 +47,7 @@ pub(crate) struct Room {
     pub(crate) events: Arc<Mutex<Vec<CameraEvent>>>,
     pub(crate) memory: Arc<Memory>,
     /// The metadata that was told of.
-    pub(crate) documents: Arc<Mutex<Vec<(StreamId, Vec<u8>)>>>,
+    pub(crate) documents: Documents,
     cameras: Mutex<BTreeMap<CameraId, (Camera, Option<Credentials>)>>,
     _folder: TempDir,
 }
@@ -72,7 +75,7 @@ impl Room {
         let events = Arc::<Mutex<Vec<CameraEvent>>>::default();
         let heard = Arc::clone(&events);
         let memory = Arc::<Memory>::default();
-        let documents = Arc::<Mutex<Vec<(StreamId, Vec<u8>)>>>::default();
+        let documents = Documents::default();
         let told = Arc::clone(&documents);
         let ingest = Ingest::start(IngestSetup {
             store: Arc::clone(&store),

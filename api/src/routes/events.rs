@@ -139,7 +139,7 @@ pub(super) async fn find(authority: Authority, Query(query): Query<EventsQuery>)
     let node = authority.node().clone();
     let events = node.events.clone();
     let answer = node.searches.run(move || events.ask(&question)).await?;
-    Ok(Json(body(answer.map_err(refused)?)))
+    Ok(Json(body(answer.map_err(|error| refused(&error))?)))
 }
 
 /// Every kind of event there is, with its name.
@@ -241,10 +241,10 @@ fn described(query: &EventsQuery) -> String {
     line.chars().take(300).collect()
 }
 
-fn refused(error: AskError) -> Refusal {
+fn refused(error: &AskError) -> Refusal {
     match error {
-        AskError::Question(what) => Refusal::bad_request(what),
-        AskError::Index(_) => Refusal::failed("ask the event index", &error),
+        AskError::Question(what) => Refusal::bad_request(*what),
+        AskError::Index(_) => Refusal::failed("ask the event index", error),
     }
 }
 

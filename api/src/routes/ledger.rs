@@ -174,6 +174,9 @@ fn chosen(authority: &Authority, query: &LedgerQuery, kind: StreamKind) -> Resul
     Ok(cameras.filter(meant).collect())
 }
 
+/// What a row is about: a place, a camera, or with neither the room.
+type Key = (Vec<String>, Option<CameraId>);
+
 /// The sums of each group in each span.
 fn sum(
     node: &Node,
@@ -183,7 +186,7 @@ fn sum(
     spans: &[(Option<String>, Window)],
 ) -> (Vec<Row>, Sums) {
     let windows: Vec<Window> = spans.iter().map(|(_, window)| *window).collect();
-    let mut groups: BTreeMap<(Vec<String>, Option<CameraId>), (usize, Vec<Tally>)> = BTreeMap::new();
+    let mut groups: BTreeMap<Key, (usize, Vec<Tally>)> = BTreeMap::new();
     let mut total = Tally::default();
     for camera in cameras {
         let key = match group {

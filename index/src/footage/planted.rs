@@ -71,3 +71,13 @@ pub(super) fn planted(bug: Bug) -> bool {
 pub(super) fn plant(bug: Option<Bug>) {
     PLANTED.set(bug);
 }
+
+#[test]
+fn a_mistake_is_made_only_where_and_while_a_test_asks_for_it() {
+    for bug in Bug::ALL {
+        assert!(!planted(bug), "{bug:?}");
+        plant(Some(bug));
+        assert!(Bug::ALL.iter().all(|other| planted(*other) == (*other == bug)), "{bug:?}");
+        plant(None);
+    }
+}

@@ -95,8 +95,8 @@ pub(in super::super) async fn report(authority: Authority, body: Bytes) -> Resul
     source.spend(batch.events.len(), Instant::now()).map_err(too_fast)?;
     let node = authority.node().clone();
     let read = |value: Value| read(&authority, &source, value);
-    let mut results: Vec<Result<(String, Event), (Option<String>, Why)>> = batch.events.into_iter().map(read).collect();
-    let events = results.iter_mut().filter_map(|result| result.as_mut().ok()).map(|(_, event)| event.clone()).collect();
+    let results: Vec<Read> = batch.events.into_iter().map(read).collect();
+    let events = results.iter().filter_map(|result| result.as_ref().ok()).map(|(_, event)| event.clone()).collect();
     let fates = node.blocking(move |node| node.events.report("http", events)).await?;
     let mut fates = fates.into_iter();
     let accepted = results.into_iter().map(|result| match result {
@@ -115,7 +115,10 @@ pub(in super::super) async fn report(authority: Authority, body: Bytes) -> Resul
     Ok(Json(Taken { accepted: accepted.collect() }))
 }
 
-fn read(authority: &Authority, source: &Source, value: Value) -> Result<(String, Event), (Option<String>, Why)> {
+/// One event of a batch under the name that its source gave it, or why it is refused.
+type Read = Result<(String, Event), (Option<String>, Why)>;
+
+fn read(authority: &Authority, source: &Source, value: Value) -> Read {
     let id = value.get("id").and_then(Value::as_str).map(str::to_owned);
     let failed = |why| (id.clone(), why);
     let node = authority.node();
