@@ -9,6 +9,7 @@ use crate::{
     exports::Exports,
     figures::Figures,
     headers::Hosts,
+    memory,
     node::{Node, Reads, Shared},
     routes,
     sign_in::{logins::Logins, passwords::Passwords},
@@ -243,6 +244,7 @@ fn store_setup(config: &Config, state: &StateDir) -> Setup {
         sub_segment_bytes: config.sub_segment_bytes,
         terms: config.terms(),
         hold_percent: config.hold_percent,
+        queue_bytes: memory::footage_queue(memory::installed(), config.volumes.len()),
         ..Setup::new(state.node(), state.path().to_owned(), volumes(config))
     }
 }

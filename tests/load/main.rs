@@ -13,6 +13,7 @@ mod figures;
 mod fleet;
 mod live;
 mod mass_return;
+mod month;
 mod page;
 mod process;
 mod record;
@@ -89,6 +90,9 @@ enum Name {
         /// Reads of each kind
         #[arg(long, default_value_t = 200)]
         reads: u32,
+        /// Days of 50 cameras to lay down and search; 0 leaves that part out
+        #[arg(long, default_value_t = 30)]
+        days: u32,
     },
     /// The simulated cameras themselves: sessions, Mbit/s, CPU, jitter, with a client that throws the bytes away
     Fleet {
@@ -152,7 +156,7 @@ fn main() -> Result<()> {
             Name::Crash { cameras, kills } => crash::crash(cameras, kills).await,
             Name::Disks { cameras } => disks::disks(cameras).await,
             Name::Return { cameras, outage } => mass_return::mass_return(cameras, outage).await,
-            Name::Seek { cameras, reads } => seek::seek(cameras, reads).await,
+            Name::Seek { cameras, reads, days } => seek::seek(cameras, reads, days).await,
             Name::Fleet { seconds } => fleet::fleet(seconds).await,
             Name::Live { seconds } => live::live(seconds).await,
             Name::Index { events } => events::index(events),

@@ -2,7 +2,8 @@
 
 use crate::{
     figures::Figures,
-    site::{Client, Clips, Plan, Site},
+    month,
+    site::{Client, Clips, Plan, Segments, Site},
 };
 use anyhow::{Context, Result};
 use index::model::UtcMicros;
@@ -13,8 +14,22 @@ use std::time::{Duration, Instant};
 const ARCHIVE: Duration = Duration::from_secs(60);
 const SEED: u64 = 7;
 
+/// Cameras of the month of index.
+const MONTH_CAMERAS: u32 = 50;
+
 /// `tests/measure seek`.
-pub(crate) async fn seek(cameras: u32, reads: u32) -> Result<()> {
+pub(crate) async fn seek(cameras: u32, reads: u32, days: u32) -> Result<()> {
+    let mut figures = Figures::default();
+    recorded(cameras, reads, &mut figures).await?;
+    if days > 0 {
+        long_past(days, reads, &mut figures).await?;
+    }
+    figures.finish();
+    Ok(())
+}
+
+/// What was recorded a moment ago, while its cameras go on.
+async fn recorded(cameras: u32, reads: u32, figures: &mut Figures) -> Result<()> {
     let mut site = Site::prepare("seek", Plan { cameras, sub: true, seconds: 600, driver: None, clips: Clips::Full })?;
     let fleet = site.start_fleet()?;
     let room = site.start_room()?;
@@ -26,7 +41,6 @@ pub(crate) async fn seek(cameras: u32, reads: u32) -> Result<()> {
 
     let mut random = StdRng::seed_from_u64(SEED);
     let mut places = || (random.random_range(1..=cameras), random.random_range(span.0..span.1));
-    let mut figures = Figures::default();
     let mut samples = Vec::new();
     for _ in 0..reads {
         samples.push(timed(&client, &first_fragment(&client, places()).await?).await?);
@@ -62,7 +76,52 @@ pub(crate) async fn seek(cameras: u32, reads: u32) -> Result<()> {
     figures.add("range_mb_per_s", bytes as f64 / 1e6 / started.elapsed().as_secs_f64(), "MB/s");
     room.stop()?;
     fleet.stop()?;
-    figures.finish();
+    Ok(())
+}
+
+/// Days of 50 cameras: the start with such an index, its memory, and reading all over it while the cameras record on.
+async fn long_past(days: u32, reads: u32, figures: &mut Figures) -> Result<()> {
+    let plan = Plan { cameras: MONTH_CAMERAS, sub: false, seconds: 600, driver: None, clips: Clips::Tiny };
+    let mut site = Site::prepare_with("seek-month", plan, Segments { main_mib: 1, sub_mib: 1 })?;
+    site.allow_more(month::capacity(MONTH_CAMERAS, days))?;
+    let (state, volume) = (site.state(), site.volume());
+    let started = Instant::now();
+    let month = tokio::task::spawn_blocking(move || month::lay(&state, &volume, MONTH_CAMERAS, days)).await??;
+    eprintln!("{} segments laid down in {} s", month.segments, started.elapsed().as_secs());
+    figures.add("month_segments", month.segments as f64, "segments");
+
+    let fleet = site.start_fleet()?;
+    let started = Instant::now();
+    let room = site.start_room()?;
+    let client = site.sign_in().await?;
+    client.wait_recording(site.streams(), Duration::from_secs(60)).await?;
+    figures.add("month_recording_after_s", started.elapsed().as_secs_f64(), "s");
+    while client.get("/api/v1/health").await?["volumes"][0]["recovering"] != serde_json::json!(false) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    figures.add("month_timeline_after_s", started.elapsed().as_secs_f64(), "s");
+
+    let (from, to) = (month.window.from.as_micros(), month.window.to.as_micros());
+    let mut random = StdRng::seed_from_u64(SEED);
+    let mut samples = Vec::new();
+    for _ in 0..reads {
+        drop_page_cache();
+        let place = (random.random_range(1..=MONTH_CAMERAS), random.random_range(from..to));
+        let started = Instant::now();
+        client.bytes(&first_fragment(&client, place).await?).await?;
+        samples.push(started.elapsed().as_secs_f64() * 1000.0);
+    }
+    figures.percentiles("month_find_and_first_fragment_disk_ms", &mut samples, "ms");
+    samples.clear();
+    for _ in 0..reads {
+        let cameras: Vec<String> = (0..9).map(|_| random.random_range(1..=MONTH_CAMERAS).to_string()).collect();
+        let path = format!("/api/v1/coverage?cameras={}&stream=main&from_us={from}&to_us={to}&px=1600", cameras.join(","));
+        samples.push(timed(&client, &path).await?);
+    }
+    figures.percentiles("month_coverage_ms", &mut samples, "ms");
+    figures.add("month_rss_mb", room.cost()?.rss_mib, "MiB");
+    room.stop()?;
+    fleet.stop()?;
     Ok(())
 }
 

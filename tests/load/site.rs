@@ -110,6 +110,7 @@ pub(crate) struct Site {
     folder: PathBuf,
     plan: Plan,
     segments: Segments,
+    capacity_mib: u64,
     ports: Ports,
     password: Option<String>,
 }
@@ -136,9 +137,16 @@ impl Site {
         restrict(&folder.join("state"))?;
         plan.check_disk(segments, &folder)?;
         let ports = Ports { fleet: free_port()?, control: free_port()?, page: free_port()? };
-        let site = Self { folder, plan, segments, ports, password: None };
+        let capacity_mib = plan.capacity_mib(segments);
+        let site = Self { folder, plan, segments, capacity_mib, ports, password: None };
         fs::write(site.config(), site.toml())?;
         Ok(site)
+    }
+
+    /// Lets the volume hold so many bytes more than the run records.
+    pub(crate) fn allow_more(&mut self, bytes: u64) -> Result<()> {
+        self.capacity_mib += bytes >> 20;
+        Ok(fs::write(self.config(), self.toml())?)
     }
 
     fn toml(&self) -> String {
@@ -146,12 +154,9 @@ impl Site {
         let mut text = format!(
             "[node]\nname = \"measure\"\ntier = \"room\"\nstate_dir = \"{folder}/state\"\n\n[http]\nlisten = \"127.0.0.1:{}\"\n\n\
              [ingest]\nallow_networks = [\"127.0.0.1/32\"]\n\n\
-             [footage]\nsegment_mib = {}\nsub_segment_mib = {}\n\n\
+             [retention]\nstandard_days = 31\n\n[footage]\nsegment_mib = {}\nsub_segment_mib = {}\n\n\
              [[volume]]\nname = \"disk1\"\npath = \"{folder}/volume\"\ncapacity = \"{} MiB\"\n",
-            self.ports.page,
-            self.segments.main_mib,
-            self.segments.sub_mib,
-            self.plan.capacity_mib(self.segments)
+            self.ports.page, self.segments.main_mib, self.segments.sub_mib, self.capacity_mib
         );
         for i in 1..=self.plan.cameras {
             let address = |kind: &str| format!("rtsp://127.0.0.1:{}/cam/{i}/{kind}", self.ports.fleet);
@@ -164,6 +169,11 @@ impl Site {
             }
         }
         text
+    }
+
+    /// Where the node keeps what it must not forget.
+    pub(crate) fn state(&self) -> PathBuf {
+        self.folder.join("state")
     }
 
     /// Where the segments are.

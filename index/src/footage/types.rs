@@ -24,7 +24,8 @@ pub struct Setup {
     pub terms: RetentionTerms,
     /// The share of all capacity that holds may take up, in percent. Default 10.
     pub hold_percent: u8,
-    /// Bytes of drafts that may wait for one volume; one more is given back. Default 256 MiB.
+    /// Bytes of drafts that may wait for one volume; one more is given back. Memory is used only while a disk stands still. Default
+    /// 256 MiB: a second and a half of a full room.
     pub queue_bytes: usize,
     /// How long a draft waits for the commit that makes it durable to begin, at the longest. A commit takes all that wait then, so this
     /// bounds the syncs a second too. Default 500 ms.
@@ -32,7 +33,8 @@ pub struct Setup {
     /// Bytes a second that are read again of each volume, to see that they are what was written; 0 reads nothing. Default
     /// 4 MiB.
     pub scrub_bytes: u64,
-    /// Pending bytes that start a commit early. Default 16 MiB.
+    /// Pending bytes that start a commit early; where a stall left a backlog, one commit takes about eight times as much. Default
+    /// 16 MiB.
     pub commit_bytes: usize,
 }
 

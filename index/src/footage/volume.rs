@@ -106,13 +106,27 @@ impl Queue {
         self.drafts.push(draft);
     }
 
-    /// Takes all of them to be committed.
-    pub(super) fn begin(&mut self, now: Duration) -> Vec<Arc<Draft>> {
-        let drafts = std::mem::take(&mut self.drafts);
+    /// Takes what is to be committed, oldest first: all of it, or some more than `most` bytes where a stall has left a backlog, so that
+    /// what is written first is also durable and seen first, and no commit is so long that it looks like another stall. Where drafts
+    /// wait for a file they must not stand before those that have one, so all are taken.
+    pub(super) fn begin(&mut self, now: Duration, most: usize) -> Vec<Arc<Draft>> {
+        let (mut bytes, all) = (0, self.starved);
+        let fits = |draft: &&Arc<Draft>| {
+            let fits = all || bytes < most;
+            bytes += draft.bytes();
+            fits
+        };
+        let count = self.drafts.iter().take_while(fits).count();
+        let later = self.drafts.split_off(count);
+        let drafts = std::mem::replace(&mut self.drafts, later);
         self.writing.clone_from(&drafts);
-        self.writing_bytes = std::mem::take(&mut self.bytes);
+        self.writing_bytes = drafts.iter().map(|draft| draft.bytes()).sum();
+        self.bytes -= self.writing_bytes;
         self.writing_since = Some(now);
-        (self.oldest, self.starved, self.taken) = (None, false, false);
+        if self.drafts.is_empty() {
+            self.oldest = None;
+        }
+        (self.starved, self.taken) = (false, false);
         drafts
     }
 

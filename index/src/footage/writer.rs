@@ -24,6 +24,8 @@ use std::{
 
 /// A write is at most about this long: more only costs memory.
 const WRITE_BYTES: usize = 8 << 20;
+/// A commit takes at most some more than this many times what starts one early.
+const COMMIT_FULL: usize = 8;
 /// A segment that nothing was added to for this long is sealed: its stream has ended.
 const IDLE: Duration = Duration::from_secs(600);
 /// The writer looks up so often where nothing is pending.
@@ -367,10 +369,13 @@ pub(super) struct Taken {
 }
 
 impl Writer {
-    /// Everything that waits for this volume, in order.
+    /// What waits for this volume, in order: all of it, or as much as a commit may take. Requests to commit now, and the end, come after
+    /// the last of it.
     pub(super) fn take(&mut self, queue: &mut Queue) -> Taken {
-        let drafts = queue.begin(self.shared.world.monotonic());
-        Taken { drafts, requests: queue.flush, ending: queue.closing || self.volume.retired.load(Ordering::Acquire) }
+        let drafts = queue.begin(self.shared.world.monotonic(), COMMIT_FULL * self.shared.setup.commit_bytes);
+        let all = queue.drafts.is_empty();
+        let ending = queue.closing || self.volume.retired.load(Ordering::Acquire);
+        Taken { drafts, requests: if all { queue.flush } else { queue.flushed }, ending: ending && all }
     }
 
     /// One turn: commits what was taken, finds a home for what this volume refused, and answers who waits. Without clock or thread of

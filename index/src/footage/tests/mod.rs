@@ -8,7 +8,12 @@ mod play;
 mod store;
 mod tools;
 
-use super::{disk::Disk, volume::Volume, writer::Writer, *};
+use super::{
+    disk::Disk,
+    volume::{Queue, Volume},
+    writer::Writer,
+    *,
+};
 use crate::{
     access::{AccessRequest, Action, Category, Extent, Permit, Person, Purpose, Register, Role, Scope},
     model::{

@@ -74,6 +74,22 @@ fn a_draft_beyond_the_queues_bound_comes_back_whole() {
 }
 
 #[test]
+fn a_backlog_is_committed_oldest_first_in_pieces_unless_some_of_it_waits_for_a_file() {
+    let gate = stream(1, StreamKind::Main);
+    let mut queue = Queue::default();
+    let now = Duration::from_secs(5);
+    (0..5).for_each(|second_number| queue.push(Arc::new(second(gate, second_number)), now));
+    let firsts =
+        |drafts: &[Arc<Draft>]| drafts.iter().map(|draft| draft.units[0].utc.since(at(0.0)).as_secs()).collect::<Vec<_>>();
+    let first = queue.begin(now, 20_000);
+    assert_eq!((firsts(&first), firsts(&queue.drafts)), (vec![0, 1], vec![2, 3, 4]), "the draft that passes the bound goes too");
+    assert_eq!((queue.bytes, queue.held(), queue.oldest), (45_000, 75_000, Some(now)));
+    assert!(queue.end(vec![Arc::clone(&first[1])], now));
+    assert_eq!(firsts(&queue.begin(now, 20_000)), [1, 2, 3, 4], "nothing stands behind what has no file yet");
+    assert_eq!((queue.bytes, queue.oldest), (0, None));
+}
+
+#[test]
 fn a_directory_that_cannot_be_used_is_refused_with_its_reason() {
     let dir = tempfile::tempdir().expect("a directory");
     let journal = Journal::open(&dir.path().join("journal"), NodeId::from_bytes(NODE)).expect("a journal");

@@ -1,0 +1,158 @@
+//! A month of footage as the index sees it: as many segments as 30 days of 50 cameras leave on a disk, in a volume that fits a
+//! test machine. Each segment holds one picture that is shown as long as the segment would have lasted, and what its file was
+//! given and never used goes back to the file system.
+
+use anyhow::{Context, Result};
+use index::{
+    footage::{Draft, Setup, Store, VolumeSetup},
+    journal::Journal,
+    model::{
+        AccessUnit, CameraId, ClockReading, MediaTicks, Priority, RetentionClass, StreamId, StreamKind, TrackKind, Tracks,
+        UtcMicros, VideoCodec, VideoParameters, Window,
+    },
+    node::StateDir,
+};
+use rustix::fs::{FallocateFlags, SeekFrom};
+use std::{
+    collections::HashSet,
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// How long a segment of the usual size lasts: 256 MiB at 4 Mbit/s and a little.
+const SEGMENT: Duration = Duration::from_secs(500);
+/// The smallest file the store makes: what it does not use is given back.
+const FILE_BYTES: u64 = 1 << 20;
+/// One picture; its content is nobody's business here.
+const PICTURE_BYTES: usize = 3000;
+
+/// What was laid down.
+pub(crate) struct Month {
+    /// From the first picture to the end of the last.
+    pub(crate) window: Window,
+    /// Segments of all cameras.
+    pub(crate) segments: u64,
+}
+
+/// Bytes that a volume must be allowed to hold for [`lay`].
+pub(crate) fn capacity(cameras: u32, days: u32) -> u64 {
+    (u64::from(cameras) * (rounds(days) + 2) + 16) * FILE_BYTES
+}
+
+fn rounds(days: u32) -> u64 {
+    u64::from(days) * 86_400 / SEGMENT.as_secs()
+}
+
+/// Fills the volume in `volume` with `days` that end now, by the store's own code and as the node whose state is in `state`.
+/// Blocks for minutes.
+pub(crate) fn lay(state: &Path, volume: &Path, cameras: u32, days: u32) -> Result<Month> {
+    let state = StateDir::open(state)?;
+    let journal = Journal::open(&state.path().join("journal"), state.node())?;
+    let disk = VolumeSetup { name: "disk1".to_owned(), path: volume.to_owned(), capacity: capacity(cameras, days) };
+    let setup = Setup {
+        segment_bytes: FILE_BYTES,
+        sub_segment_bytes: FILE_BYTES,
+        segment_max: SEGMENT,
+        commit_every: Duration::from_millis(1),
+        scrub_bytes: 0,
+        ..Setup::new(state.node(), state.path().to_owned(), vec![disk])
+    };
+    let store = Store::open(setup, journal)?;
+    let to = UtcMicros::now();
+    let from = to - SEGMENT * u32::try_from(rounds(days))?;
+    let (tracks, mut shrunk) = (tracks(), HashSet::new());
+    for round in 0..rounds(days) {
+        for camera in 1..=cameras {
+            append(&store, draft(CameraId::new(camera)?, round, from, &tracks))?;
+        }
+        if round % 64 == 63 {
+            store.flush();
+            give_back(volume, &mut shrunk)?;
+        }
+    }
+    store.flush();
+    let segments = store.streams().iter().map(|stream| stream.segments as u64).sum();
+    store.close();
+    give_back(volume, &mut shrunk)?;
+    Ok(Month { window: Window::new(from, to), segments })
+}
+
+/// Appends, and waits where the store has no room for more yet.
+fn append(store: &Store, mut draft: Draft) -> Result<()> {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while let Err(full) = store.append(draft) {
+        anyhow::ensure!(Instant::now() < deadline, "the store takes nothing more");
+        draft = *full.draft;
+        store.flush();
+    }
+    Ok(())
+}
+
+fn draft(camera: CameraId, round: u64, from: UtcMicros, tracks: &Arc<Tracks>) -> Draft {
+    let begin = SEGMENT * round as u32;
+    let utc = from + begin;
+    let at = MediaTicks::new(begin.as_secs() as i64 * MediaTicks::PER_SECOND);
+    let mut data = vec![camera.number() as u8; PICTURE_BYTES];
+    data[..4].copy_from_slice(&(PICTURE_BYTES as u32 - 4).to_be_bytes());
+    data[4] = 0x65;
+    let unit = AccessUnit {
+        track: TrackKind::Video,
+        key: true,
+        decode: at,
+        present: at,
+        utc,
+        received: utc,
+        rtp: at.get() as u32,
+        data: data.into(),
+    };
+    Draft {
+        stream: StreamId::new(camera, StreamKind::Main),
+        tracks: Arc::clone(tracks),
+        units: vec![unit],
+        duration: MediaTicks::new(SEGMENT.as_secs() as i64 * MediaTicks::PER_SECOND),
+        run: 1,
+        clock: ClockReading { epoch: 1, error_ms: 5, camera_offset_ms: None },
+        retention: RetentionClass::Standard,
+        priority: Priority::Normal,
+    }
+}
+
+fn tracks() -> Arc<Tracks> {
+    let decoder_config: &'static [u8] = &[1, 0x4d, 0x40, 0x1f, 0xff, 0xe1, 0, 2, 0x67, 1, 1, 0, 2, 0x68, 1];
+    let video = VideoParameters {
+        codec: VideoCodec::H264,
+        width: 1920,
+        height: 1080,
+        decoder_config: decoder_config.into(),
+        rfc6381: "avc1.4d401f".into(),
+    };
+    Arc::new(Tracks { video, audio: None, metadata: false })
+}
+
+/// Gives back what files were given and do not use: they keep their size and read as they did.
+fn give_back(volume: &Path, done: &mut HashSet<PathBuf>) -> Result<()> {
+    for entry in fs::read_dir(volume.join("segs"))? {
+        let file = entry?.path();
+        if done.insert(file.clone()) {
+            punch(&file).with_context(|| format!("give back the unused part of {}", file.display()))?;
+        }
+    }
+    Ok(())
+}
+
+fn punch(path: &Path) -> Result<()> {
+    let file = fs::File::options().write(true).open(path)?;
+    let size = file.metadata()?.len();
+    let mut at = 0;
+    while at < size {
+        let hole = rustix::fs::seek(&file, SeekFrom::Hole(at))?;
+        let data = rustix::fs::seek(&file, SeekFrom::Data(hole)).unwrap_or(size);
+        if data > hole {
+            rustix::fs::fallocate(&file, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, hole, data - hole)?;
+        }
+        at = data.max(hole + 1);
+    }
+    Ok(())
+}
