@@ -21,7 +21,8 @@ const FLAGS = [
   "--ignore-certificate-errors",
 ];
 
-export async function openBrowser() {
+/** `bypassCSP` lets a test put a script into the page. */
+export async function openBrowser({ bypassCSP = false } = {}) {
   const profile = mkdtempSync(join(tmpdir(), "haohe-chromium-"));
   const context = await chromium.launchPersistentContext(profile, {
     executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
@@ -29,6 +30,7 @@ export async function openBrowser() {
     args: FLAGS,
     viewport: { width: 1600, height: 900 },
     ignoreHTTPSErrors: true,
+    bypassCSP,
     timezoneId: "Asia/Shanghai",
     acceptDownloads: true,
   });
