@@ -161,6 +161,22 @@ fn a_directory_that_this_user_may_not_write_is_named_with_the_reason() {
     }
 }
 
+#[test]
+fn a_disk_without_room_for_one_segment_is_named_with_what_it_has_and_what_it_needs() {
+    let site = Site::new();
+    // A small disk of its own, in a mount namespace that ends with the program.
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--map-root-user", "--", "sh", "-c", "mount -t tmpfs -o size=512k none \"$0\" && exec \"$@\""]);
+    command.arg(site.path("disk")).arg(haohe()).arg("room").arg("--config").arg(site.path("room.toml"));
+    command.env_remove("NOTIFY_SOCKET").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let text = said(&run(&mut command));
+    if text.contains("unshare failed") {
+        eprintln!("SKIPPED: this machine lets nobody make a mount namespace: {text}");
+        return;
+    }
+    assert_says(&text, &["disk-01", &site.path("disk").display().to_string(), "full", "1048576"]);
+}
+
 /// The messages that a service manager gets, until one begins with `wanted`.
 fn told(manager: &UnixDatagram, wanted: &str) {
     let mut buffer = [0; 1024];

@@ -25,6 +25,8 @@ use std::{
 const SEGMENT: Duration = Duration::from_secs(500);
 /// The smallest file the store makes: what it does not use is given back.
 const FILE_BYTES: u64 = 1 << 20;
+/// What the store counts of such a file once it is sealed.
+const KEPT_BYTES: u64 = 208 << 10;
 /// One picture; its content is nobody's business here.
 const PICTURE_BYTES: usize = 3000;
 
@@ -36,9 +38,10 @@ pub(crate) struct Month {
     pub(crate) segments: u64,
 }
 
-/// Bytes that a volume must be allowed to hold for [`lay`].
+/// Bytes that a volume must be allowed to hold for [`lay`]: a segment that is sealed early gives back all but its head, its record
+/// and its footer.
 pub(crate) fn capacity(cameras: u32, days: u32) -> u64 {
-    (u64::from(cameras) * (rounds(days) + 2) + 16) * FILE_BYTES
+    u64::from(cameras) * (rounds(days) * KEPT_BYTES + 3 * FILE_BYTES)
 }
 
 fn rounds(days: u32) -> u64 {

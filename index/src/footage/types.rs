@@ -349,7 +349,7 @@ pub enum OpenError {
     #[error("segments of {0} bytes: give a multiple of 4096 from 1 MiB to 1 GiB")]
     SegmentSize(u64),
     /// The directory is not there: perhaps the disk is not mounted.
-    #[error("volume {volume}: {path} does not exist")]
+    #[error("volume {volume}: {path} does not exist: mount its disk there, or make the directory")]
     Missing {
         /// Its name.
         volume: String,
@@ -357,7 +357,9 @@ pub enum OpenError {
         path: PathBuf,
     },
     /// A disk that was used before is not mounted where it was.
-    #[error("volume {volume}: nothing of it is in {path}: its disk is not mounted there")]
+    #[error(
+        "volume {volume}: nothing of it is in {path}: its disk is not mounted there. Mount it, or give an empty disk another name"
+    )]
     NotMounted {
         /// Its name.
         volume: String,
@@ -375,7 +377,7 @@ pub enum OpenError {
         path: PathBuf,
     },
     /// The directory may not be written by this user.
-    #[error("volume {volume}: no permission to write {path}")]
+    #[error("volume {volume}: no permission to write {path}: give the directory to the user that this node runs as")]
     Permission {
         /// Its name.
         volume: String,
@@ -383,7 +385,9 @@ pub enum OpenError {
         path: PathBuf,
     },
     /// Another process records there.
-    #[error("volume {volume}: another process has {path} locked")]
+    #[error(
+        "volume {volume}: another process has {path} locked: a disk belongs to one node. Stop the other, or name another directory"
+    )]
     Locked {
         /// Its name.
         volume: String,
@@ -391,7 +395,9 @@ pub enum OpenError {
         path: PathBuf,
     },
     /// The file system has no room for even a few segments.
-    #[error("volume {volume}: {free} bytes are free in {path}, one segment needs {needed}")]
+    #[error(
+        "volume {volume} is full: {free} bytes are free in {path} and one segment needs {needed}. Nothing was recorded there: make room, or name another disk"
+    )]
     Full {
         /// Its name.
         volume: String,
@@ -403,7 +409,9 @@ pub enum OpenError {
         needed: u64,
     },
     /// The volume was prepared by another node or is of a later version.
-    #[error("volume {volume}: {path} is not a volume of this node: {reason}")]
+    #[error(
+        "volume {volume}: {path} is not a volume of this node: {reason}. It is left alone: name another directory, or the node that it belongs to"
+    )]
     Foreign {
         /// Its name.
         volume: String,
