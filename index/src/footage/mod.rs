@@ -280,6 +280,9 @@ impl Drop for Store {
 }
 
 #[cfg(test)]
+mod promises;
+
+#[cfg(test)]
 mod tests;
 
 #[cfg(test)]

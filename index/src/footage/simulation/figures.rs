@@ -4,11 +4,11 @@ use serde_json::{Map, Value};
 
 /// The figures of one run, in the order in which they were taken.
 #[derive(Default)]
-pub(super) struct Figures(Map<String, Value>);
+pub(in crate::footage) struct Figures(Map<String, Value>);
 
 impl Figures {
     /// Remembers one figure, and prints it where a person asked for figures.
-    pub(super) fn add(&mut self, name: &str, value: f64, unit: &str) {
+    pub(in crate::footage) fn add(&mut self, name: &str, value: f64, unit: &str) {
         let value = (value * 1000.0).round() / 1000.0;
         if wanted() {
             println!("{name} {value} {unit}");
@@ -17,18 +17,19 @@ impl Figures {
     }
 
     /// Ends with the JSON object.
-    pub(super) fn finish(self) {
+    pub(in crate::footage) fn finish(self) {
         if wanted() {
             println!("{}", Value::Object(self.0));
         }
     }
 }
 
-fn wanted() -> bool {
+/// Whether a person asked for figures.
+pub(in crate::footage) fn wanted() -> bool {
     std::env::var_os("HAOHE_FIGURES").is_some()
 }
 
 /// A number that `tests/measure` passes on as `name`, or `default`.
-pub(super) fn option(name: &str, default: u64) -> u64 {
+pub(in crate::footage) fn option(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }

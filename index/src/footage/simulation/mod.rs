@@ -5,10 +5,10 @@
 //! `tests/measure simulate` runs thousands of seeds and prints figures; a few run with every test.
 
 mod cameras;
-mod figures;
+pub(super) mod figures;
 mod model;
 mod node;
-mod world;
+pub(super) mod world;
 
 use super::planted::{Bug, plant};
 use figures::{Figures, option};

@@ -16,14 +16,14 @@ use std::{
 };
 
 /// Both clocks and chance.
-pub(super) struct SimWorld {
+pub(in crate::footage) struct SimWorld {
     now_us: AtomicI64,
     monotonic_us: AtomicU64,
     random: Mutex<SmallRng>,
 }
 
 impl SimWorld {
-    pub(super) fn new(seed: u64, now: UtcMicros) -> Self {
+    pub(in crate::footage) fn new(seed: u64, now: UtcMicros) -> Self {
         Self {
             now_us: AtomicI64::new(now.as_micros()),
             monotonic_us: AtomicU64::new(3_600_000_000),
@@ -32,14 +32,14 @@ impl SimWorld {
     }
 
     /// Time passes.
-    pub(super) fn advance(&self, time: Duration) {
+    pub(in crate::footage) fn advance(&self, time: Duration) {
         let micros = time.as_micros() as u64;
         self.monotonic_us.fetch_add(micros, Ordering::Relaxed);
         self.now_us.fetch_add(micros as i64, Ordering::Relaxed);
     }
 
     /// Somebody sets the machine's clock.
-    pub(super) fn set_by(&self, micros: i64) {
+    pub(in crate::footage) fn set_by(&self, micros: i64) {
         self.now_us.fetch_add(micros, Ordering::Relaxed);
     }
 }
@@ -59,7 +59,7 @@ impl World for SimWorld {
 }
 
 /// A journal in memory: a fact is durable some time after it was noted, and until then the power may take it.
-pub(super) struct SimJournal {
+pub(in crate::footage) struct SimJournal {
     facts: Mutex<Facts>,
     power: Arc<AtomicBool>,
 }
@@ -73,18 +73,18 @@ struct Facts {
 }
 
 impl SimJournal {
-    pub(super) fn new(power: Arc<AtomicBool>) -> Self {
+    pub(in crate::footage) fn new(power: Arc<AtomicBool>) -> Self {
         Self { facts: Mutex::default(), power }
     }
 
     /// Everything noted so far is durable.
-    pub(super) fn settle(&self) {
+    pub(in crate::footage) fn settle(&self) {
         let mut facts = lock(&self.facts);
         facts.durable = facts.all.len();
     }
 
     /// The power goes: what is not durable is there up to some fact, and nothing behind it.
-    pub(super) fn crash(&self, random: &mut SmallRng) {
+    pub(in crate::footage) fn crash(&self, random: &mut SmallRng) {
         let mut facts = lock(&self.facts);
         let (durable, all) = (facts.durable, facts.all.len());
         facts.all.truncate(random.random_range(durable..=all));
