@@ -120,6 +120,17 @@ impl Shared {
         }
     }
 
+    /// The process did not run for so long, up to now: what it missed meanwhile has that cause, and no disk is to blame.
+    pub(super) fn stood_still(&self, long: Duration) {
+        let now = self.world.now();
+        tracing::error!(seconds = long.as_secs(), "the process or its machine was stopped, and nothing was recorded meanwhile");
+        for volume in self.volumes.all().iter() {
+            let mut queue = lock(&volume.queue);
+            queue.writing_since = queue.writing_since.map(|since| since + long);
+        }
+        self.ledger.restarted(Window::new(now - long, now));
+    }
+
     /// Takes in a segment of an earlier run.
     pub(super) fn inherit(&self, stream: StreamId, meta: SegmentMeta) {
         let mut ended = lock(&self.ended);

@@ -27,6 +27,8 @@ const LOOK: Duration = Duration::from_secs(5);
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// Looks in a row that must fail.
 const DOUBTS: u32 = 2;
+/// A warden that had no turn for so long did not run: the process was stopped, or the machine under it.
+const STOOD: Duration = Duration::from_secs(5);
 
 /// The threads of a volume.
 pub(super) type Crew = Vec<(u16, JoinHandle<()>)>;
@@ -68,6 +70,8 @@ struct Look {
 pub(super) struct Warden {
     shared: Arc<Shared>,
     looks: HashMap<u16, Look>,
+    /// When it had its last turn.
+    turned: Option<Duration>,
     sent: mpsc::Sender<Found>,
     found: mpsc::Receiver<Found>,
 }
@@ -75,7 +79,7 @@ pub(super) struct Warden {
 impl Warden {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         let (sent, found) = mpsc::channel();
-        Self { shared, looks: HashMap::new(), sent, found }
+        Self { shared, looks: HashMap::new(), turned: None, sent, found }
     }
 
     /// The thread: until the store is closed.
@@ -88,6 +92,11 @@ impl Warden {
 
     /// Looks at every volume once.
     pub(super) fn round(&mut self) {
+        let now = self.shared.world.monotonic();
+        let stood = self.turned.replace(now).map(|turned| now.saturating_sub(turned)).filter(|stood| *stood >= STOOD);
+        if let Some(stood) = stood {
+            self.shared.stood_still(stood);
+        }
         while let Ok(found) = self.found.try_recv() {
             self.take_in(found);
         }

@@ -3,7 +3,8 @@
 //! - A hole takes the cause of the marks inside it, each from its instant on. What lies before the first of them takes the cause
 //!   of a mark made at most [`FRESH`] before the hole, or else of that first one: trouble is noticed after it began.
 //! - An older mark explains nothing any more: recording went on after it.
-//! - A restart is a mark for every stream, except for those that were paused or not configured.
+//! - A restart is a mark for every stream, except for those that were paused or not configured. So is a time in which the process was
+//!   stopped. What a mark says of an instant while nothing ran counts from when it ran again.
 //! - What was removed by rule or order is a gap of that cause, whatever else was said about it then; around it the causes are what
 //!   they were while it was there.
 //! - A loss explains the hole it lies in; inside a recording it makes it partial.
@@ -134,9 +135,12 @@ fn explain(facts: &Facts, hole: Window, visible: Window, end: End, tiles: &mut T
     let story = facts.story;
     let first = story.marks.partition_point(|mark| mark.at < hole.from);
     let fresh = story.marks[..first].last().filter(|mark| hole.from == UtcMicros::MIN || mark.at + FRESH >= hole.from);
-    let mut inner: Vec<_> = story.marks[first..].iter().take_while(|mark| mark.at < hole.to).map(Change::of).collect();
+    let restarts = || facts.restarts.iter().filter(|restart| restart.from + FRESH >= hole.from && restart.from < hole.to);
+    let ran = |at: UtcMicros| restarts().find(|restart| restart.from < at && at < restart.to).map_or(at, |restart| restart.to);
+    let marks = story.marks[first..].iter().take_while(|mark| mark.at < hole.to);
+    let mut inner: Vec<_> = marks.map(|mark| Change { at: ran(mark.at), ..Change::of(mark) }).collect();
     // A node that was down is no news about a stream that was not to be recorded anyway.
-    for restart in facts.restarts.iter().filter(|restart| restart.from + FRESH >= hole.from && restart.from < hole.to) {
+    for restart in restarts() {
         let before = inner.iter().rev().find(|change| change.at <= restart.from).map(|change| change.cause);
         let before = before.or(fresh.map(|mark| mark.cause));
         if !matches!(before, Some(GapCause::Paused | GapCause::NotConfigured)) {

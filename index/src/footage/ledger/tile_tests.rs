@@ -73,6 +73,19 @@ fn check(history: &str, expected: &str) {
 }
 
 #[test]
+fn time_in_which_nothing_ran_is_no_camera_s_fault_whatever_was_marked_in_it() {
+    check(
+        "rec 0..10 | restart 9..20 | mark 10 camera_silent | rec 25..100",
+        "rec 0..10 | restart 10..20 | camera_silent 20..25 | rec 25..100",
+    );
+    check("rec 0..12 | restart 9..20 | rec 20..100", "rec 0..12 | restart 12..20 | rec 20..100");
+    check(
+        "rec 0..5 | mark 5 camera_unreachable | restart 9..20 | mark 20 camera_unreachable | rec 25..100",
+        "rec 0..5 | camera_unreachable 5..9 | restart 9..20 | camera_unreachable 20..25 | rec 25..100",
+    );
+}
+
+#[test]
 fn a_hole_takes_the_cause_of_its_marks_also_before_the_first_was_made() {
     check("rec 0..3 | mark 3 camera_silent | rec 43..100", "rec 0..3 | camera_silent 3..43 | rec 43..100");
     check("rec 0..3 | mark 13 camera_silent | rec 43..100", "rec 0..3 | camera_silent 3..43 | rec 43..100");

@@ -5,6 +5,7 @@
 mod erasure;
 mod ledger;
 mod retention;
+mod standstill;
 
 use super::{
     disk::{Disk, sim::SimDisk},
