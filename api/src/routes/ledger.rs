@@ -1,5 +1,5 @@
 //! `/api/v1/ledger`: how much was to be recorded, how much is, and for what the rest is missing, summed by camera, place, room and
-//! day. The sums are those of the tiling that `/api/v1/coverage` draws, to the microsecond.
+//! day; cameras that were removed since included. The sums are those of the tiling that `/api/v1/coverage` draws, to the microsecond.
 
 use super::{
     coverage::cause_words,
@@ -74,6 +74,9 @@ pub(super) struct Row {
     name: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     place: Option<Vec<String>>,
+    /// Since when the camera is no longer recorded: what was recorded and missed before counts all the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    removed_us: Option<i64>,
     /// The date, in the node's time zone.
     #[serde(skip_serializing_if = "Option::is_none")]
     day: Option<String>,
@@ -155,8 +158,15 @@ pub(super) async fn ledger(authority: Authority, Query(query): Query<LedgerQuery
     }))
 }
 
-/// The cameras asked for that this person may list.
-fn chosen(authority: &Authority, query: &LedgerQuery, kind: StreamKind) -> Result<Vec<Camera>, Refusal> {
+/// A camera whose time is summed.
+struct Chosen {
+    camera: Camera,
+    /// Since when it is no longer recorded.
+    removed: Option<UtcMicros>,
+}
+
+/// The cameras asked for that this person may list; also those removed since, whose time counts as any other's.
+fn chosen(authority: &Authority, query: &LedgerQuery, kind: StreamKind) -> Result<Vec<Chosen>, Refusal> {
     let wanted: Option<HashSet<CameraId>> = match query.cameras.as_deref().filter(|text| !text.is_empty()) {
         None => None,
         Some(text) => Some(text.split(',').map(camera_id).collect::<Result<_, _>>()?),
@@ -167,20 +177,25 @@ fn chosen(authority: &Authority, query: &LedgerQuery, kind: StreamKind) -> Resul
     }
     let place: Vec<&str> = query.place.iter().flat_map(|place| place.split('/')).filter(|level| !level.is_empty()).collect();
     let below = |camera: &Camera| camera.place.len() >= place.len() && camera.place.iter().zip(&place).all(|(a, b)| a == b);
-    let cameras = authority.cameras()?.into_iter().map(|entry| entry.camera);
-    let meant = |camera: &Camera| {
+    let present = authority.cameras()?.into_iter().map(|entry| Chosen { camera: entry.camera, removed: None });
+    let mut cameras: Vec<Chosen> = present.collect();
+    let known: HashSet<CameraId> = cameras.iter().map(|chosen| chosen.camera.id).collect();
+    // A number that another camera has by now is that camera's.
+    let gone = authority.removed_cameras()?.into_iter().filter(|gone| !known.contains(&gone.camera.id));
+    cameras.extend(gone.map(|gone| Chosen { camera: gone.camera, removed: Some(gone.at) }));
+    cameras.retain(|Chosen { camera, .. }| {
         wanted.as_ref().is_none_or(|wanted| wanted.contains(&camera.id)) && below(camera) && camera.address(kind).is_some()
-    };
-    Ok(cameras.filter(meant).collect())
+    });
+    Ok(cameras)
 }
 
 /// What a row is about: a place, a camera, or with neither the room.
 type Key = (Vec<String>, Option<CameraId>);
 
-/// The sums of each group in each span.
+/// The sums of each group in each span. A camera that was removed before anything of the window was to be recorded is left out.
 fn sum(
     node: &Node,
-    cameras: &[Camera],
+    cameras: &[Chosen],
     kind: StreamKind,
     (group, levels): (Group, usize),
     spans: &[(Option<String>, Window)],
@@ -188,7 +203,14 @@ fn sum(
     let windows: Vec<Window> = spans.iter().map(|(_, window)| *window).collect();
     let mut groups: BTreeMap<Key, (usize, Vec<Tally>)> = BTreeMap::new();
     let mut total = Tally::default();
-    for camera in cameras {
+    let mut by_id: BTreeMap<CameraId, &Chosen> = BTreeMap::new();
+    for chosen in cameras {
+        let camera = &chosen.camera;
+        let tallies = node.store.tally(StreamId::new(camera.id, kind), &windows);
+        if chosen.removed.is_some() && tallies.iter().all(|tally| tally.expected().is_zero()) {
+            continue;
+        }
+        by_id.insert(camera.id, chosen);
         let key = match group {
             Group::Camera => (Vec::new(), Some(camera.id)),
             Group::Place => (camera.place.iter().take(levels).cloned().collect(), None),
@@ -196,15 +218,15 @@ fn sum(
         };
         let (count, sums) = groups.entry(key).or_insert_with(|| (0, vec![Tally::default(); windows.len()]));
         *count += 1;
-        for (sum, tally) in sums.iter_mut().zip(node.store.tally(StreamId::new(camera.id, kind), &windows)) {
+        for (sum, tally) in sums.iter_mut().zip(tallies) {
             sum.add(&tally);
             total.add(&tally);
         }
     }
-    let by_id: BTreeMap<CameraId, &Camera> = cameras.iter().map(|camera| (camera.id, camera)).collect();
     let mut rows = Vec::new();
     for ((place, id), (count, sums)) in groups {
-        let camera = id.and_then(|id| by_id.get(&id));
+        let chosen = id.and_then(|id| by_id.get(&id).copied());
+        let camera = chosen.map(|chosen| &chosen.camera);
         for ((day, window), tally) in spans.iter().zip(&sums) {
             if day.is_some() && tally.known.is_zero() {
                 continue;
@@ -213,6 +235,7 @@ fn sum(
             rows.push(Row {
                 camera: id,
                 name: camera.map(|camera| camera.name.clone()),
+                removed_us: chosen.and_then(|chosen| chosen.removed).map(UtcMicros::as_micros),
                 place,
                 from_us: day.is_some().then(|| window.from.as_micros()),
                 to_us: day.is_some().then(|| window.to.as_micros()),
@@ -221,7 +244,7 @@ fn sum(
             });
         }
     }
-    (rows, Sums::new(cameras.len(), &total))
+    (rows, Sums::new(by_id.len(), &total))
 }
 
 impl Sums {

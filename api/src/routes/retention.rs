@@ -6,11 +6,12 @@ use crate::{
 };
 use axum::Json;
 use index::{
-    footage::{Retention as Kept, StreamRetention, VolumeRetention, WARNING},
-    model::{CameraId, RetentionClass, StreamId, StreamKind, UtcMicros},
+    cameras::Entry,
+    footage::{Retention as Kept, Store, StreamRetention, VolumeRetention, WARNING},
+    model::{CameraId, GapCause, RetentionClass, StreamId, StreamKind, UtcMicros, Window},
 };
 use serde::Serialize;
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 use utoipa::ToSchema;
 
 /// How the promise of retention stands, for the cameras in the scope.
@@ -66,8 +67,11 @@ struct CameraRow {
     oldest_us: Option<i64>,
     /// From there to now.
     achieved_s: f64,
-    /// Whether its term is reached; `null` while it has not been recorded for that long.
+    /// Whether the promise is kept: `true` when its term is reached, `false` when footage within its term is not there that should be,
+    /// `null` while it has not been recorded for that long.
     kept: Option<bool>,
+    /// Seconds within its term that its disks refused, lost or damaged.
+    lost_s: f64,
     rate_bytes_per_day: u64,
     held_bytes: u64,
 }
@@ -77,10 +81,19 @@ struct CameraRow {
 pub(super) async fn retention(authority: Authority) -> Result<Json<Retention>, Refusal> {
     let cameras = authority.cameras()?;
     let store = authority.node().store.clone();
-    let (kept, frozen) = authority.node().reads.run(move || (store.retention(), store.health().retention_frozen)).await?;
-    let now = UtcMicros::now();
+    let (terms, now) = (authority.node().config.terms(), UtcMicros::now());
+    let asked: Vec<(StreamId, Window)> = cameras
+        .iter()
+        .map(|Entry { camera, .. }| {
+            (StreamId::new(camera.id, StreamKind::Main), Window::new(now - terms.of(camera.retention), now))
+        })
+        .collect();
+    let read = move || {
+        let lost = asked.into_iter().map(|(stream, term)| (stream, lost(&store, stream, term)));
+        (store.retention(), store.health().retention_frozen, lost.collect::<HashMap<_, _>>())
+    };
+    let (kept, frozen, lost) = authority.node().reads.run(read).await?;
     let streams: HashMap<StreamId, &StreamRetention> = kept.streams.iter().map(|kept| (kept.stream, kept)).collect();
-    let terms = authority.node().config.terms();
     let rows: Vec<CameraRow> = cameras
         .into_iter()
         .map(|entry| {
@@ -90,6 +103,7 @@ pub(super) async fn retention(authority: Authority) -> Result<Json<Retention>, R
             let all: Vec<_> = StreamKind::ALL.into_iter().filter_map(held).collect();
             let term = terms.of(camera.retention);
             let achieved = main.map(|main| now.since(main.oldest)).unwrap_or_default();
+            let lost = lost.get(&StreamId::new(camera.id, StreamKind::Main)).copied().unwrap_or_default();
             CameraRow {
                 camera: camera.id,
                 name: camera.name,
@@ -98,7 +112,8 @@ pub(super) async fn retention(authority: Authority) -> Result<Json<Retention>, R
                 term_s: term.as_secs(),
                 oldest_us: main.map(|main| main.oldest.as_micros()),
                 achieved_s: achieved.as_secs_f64(),
-                kept: (achieved >= term).then_some(true),
+                kept: kept_promise(achieved, term, lost),
+                lost_s: lost.as_secs_f64(),
                 rate_bytes_per_day: all.iter().map(|kept| kept.rate_a_day).sum(),
                 held_bytes: all.iter().map(|kept| kept.held).sum(),
             }
@@ -127,6 +142,19 @@ pub(super) async fn retention(authority: Authority) -> Result<Json<Retention>, R
         sentence,
         remedy,
     }))
+}
+
+/// What of a term was recorded, or was to be, and is not there because of the disks. What the rule deleted, or an order, is no breach.
+fn lost(store: &Store, stream: StreamId, term: Window) -> Duration {
+    store.tally(stream, &[term]).iter().map(|sums| sums.gap(GapCause::Disk) + sums.gap(GapCause::Damaged)).sum()
+}
+
+/// A second and more of a term that is lost breaks the promise, whatever else is there.
+fn kept_promise(achieved: Duration, term: Duration, lost: Duration) -> Option<bool> {
+    match lost >= Duration::from_secs(1) {
+        true => Some(false),
+        false => (achieved >= term).then_some(true),
+    }
 }
 
 fn volume(kept: &VolumeRetention) -> Volume {
@@ -167,4 +195,22 @@ pub(super) fn breach_words(volume: &VolumeRetention) -> (Words, Words) {
             "Add a disk, lower bit rates or release holds before then; footage within its term is never deleted",
         ),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_promise_is_kept_at_its_term_open_before_and_broken_by_what_disks_lost() {
+        let day = |n: u64| Duration::from_secs(n * 86_400);
+        assert_eq!(kept_promise(day(31), day(30), Duration::ZERO), Some(true));
+        assert_eq!(kept_promise(day(12), day(30), Duration::from_millis(900)), None);
+        assert_eq!(kept_promise(day(12), day(30), Duration::from_secs(5)), Some(false));
+        assert_eq!(
+            kept_promise(day(31), day(30), Duration::from_secs(5)),
+            Some(false),
+            "a month that is there with a hole in it"
+        );
+    }
 }

@@ -418,6 +418,34 @@ async fn the_ledger_sums_what_the_scope_reaches_and_every_second_has_its_cause()
 }
 
 #[tokio::test]
+async fn a_camera_that_was_removed_stays_in_the_ledger_of_the_time_before_and_in_no_other() {
+    let fixture = Fixture::new().await;
+    let admin = fixture.cookie("admin");
+    let camera = json!({ "id": 9, "name": "北门", "place": ["东苑"], "main": "rtsp://192.0.2.9/main", "enabled": false });
+    assert_eq!(fixture.ask(Method::POST, "/api/v1/cameras", Some(&admin), camera).await.status, StatusCode::CREATED);
+    let now = index::model::UtcMicros::now().as_micros();
+    // An hour of it is known: it was paused, which is time that somebody answers for.
+    let stream = index::model::StreamId::new(9.try_into().expect("a number"), index::model::StreamKind::Main);
+    let at = index::model::UtcMicros::from_micros(now - 3_600_000_000);
+    fixture.room.node.store.mark(stream, at, index::model::GapCause::Paused, "");
+    assert_eq!(fixture.ask(Method::DELETE, "/api/v1/cameras/9", Some(&admin), Value::Null).await.status, StatusCode::NO_CONTENT);
+    let removed = index::model::UtcMicros::now().as_micros();
+    let ask = |from: i64, to: i64, rest: &str| {
+        let (path, cookie) = (format!("/api/v1/ledger?from_us={from}&to_us={to}&{rest}"), fixture.cookie("operator"));
+        let fixture = &fixture;
+        async move { fixture.get(&path, &cookie).await.json() }
+    };
+    let before = ask(now - 1_800_000_000, now, "by=camera").await;
+    let row = before["rows"].as_array().expect("rows").iter().find(|row| row["camera"] == 9).expect("the removed camera");
+    assert_eq!((row["name"].clone(), row["missing_s"].clone()), (json!("北门"), json!(1800.0)));
+    assert!(row["removed_us"].as_i64().is_some_and(|at| (now..=removed).contains(&at)), "{row}");
+    assert_eq!(before["total"]["cameras"], 3);
+    let after = ask(removed + 1_000_000, removed + 2_000_000, "by=camera").await;
+    assert_eq!(after["total"]["cameras"], 2, "{after}");
+    assert_eq!(ask(now - 1_800_000_000, now, "by=camera&cameras=9").await["total"]["missing_s"], 1800.0);
+}
+
+#[tokio::test]
 async fn holds_and_erasures_take_two_persons_and_auditors_read_them() {
     let fixture = Fixture::new().await;
     let hash = passwords::hash_now(&Secret::new(PASSWORD)).expect("hashed");

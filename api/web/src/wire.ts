@@ -185,6 +185,8 @@ export type LedgerRow = {
   camera?: number;
   name?: string;
   place?: string[];
+  /** No longer recorded since then; what was before counts all the same. */
+  removed_us?: UtcMicros;
   day?: string;
   from_us?: UtcMicros;
   to_us?: UtcMicros;
@@ -227,8 +229,9 @@ export type RetentionOfCamera = {
   term_s: number;
   oldest_us: UtcMicros | null;
   achieved_s: number;
-  /** null: not recorded for long enough to say. */
+  /** null: not recorded for long enough to say; false: the disks refused, lost or damaged what should be there. */
   kept: boolean | null;
+  lost_s: number;
   rate_bytes_per_day: number;
   held_bytes: number;
 };

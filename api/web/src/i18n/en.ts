@@ -323,7 +323,7 @@ export const en = {
   retention_term: "Term",
   retention_achieved: "Kept so far",
   retention_oldest: "Oldest",
-  retention_broken: "term not kept",
+  retention_broken: "{time} missing within its term",
   retention_young: "too young to say",
   retention_kept: "kept",
 

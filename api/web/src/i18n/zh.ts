@@ -321,7 +321,7 @@ export const zh = {
   retention_term: "应存",
   retention_achieved: "已存",
   retention_oldest: "最早录像",
-  retention_broken: "未达保存期",
+  retention_broken: "保存期内缺失 {time}",
   retention_young: "录像时间尚短",
   retention_kept: "达到",
 

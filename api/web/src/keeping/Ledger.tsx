@@ -175,6 +175,9 @@ function Matrix({
               <th scope="row">
                 {line.camera !== undefined && <b>{line.camera}</b>} {line.name}{" "}
                 {line.camera !== undefined && <span className={health.dim}>{line.place.join(" / ")}</span>}
+                {line.removedUs !== undefined && (
+                  <span className={health.dim}> · {words("camera_removed", { time: calendarDay(line.removedUs) })}</span>
+                )}
               </th>
               {days.map((day, column) => {
                 const cell = line.days.get(day);

@@ -160,7 +160,7 @@ function Cameras({ cameras }: { cameras: readonly RetentionOfCamera[] }) {
               <td data-figure>{camera.oldest_us === null ? "—" : moment(camera.oldest_us, nowUs)}</td>
               <td data-figure>{words("per_day", { amount: bytes(camera.rate_bytes_per_day) })}</td>
               <td className={camera.kept === false ? health.bad : undefined}>
-                {camera.kept === false && `⊘ ${words("retention_broken")}`}
+                {camera.kept === false && `⊘ ${words("retention_broken", { time: span(camera.lost_s * 1000) })}`}
                 {camera.kept === null && words("retention_young")}
                 {camera.kept === true && words("retention_kept")}
               </td>

@@ -28,6 +28,8 @@ export type Line = {
   key: string;
   name: string;
   camera: number | undefined;
+  /** Since when it is no longer recorded. */
+  removedUs: number | undefined;
   place: string[];
   days: ReadonlyMap<string, LedgerRow>;
 };
@@ -38,7 +40,8 @@ export function linesOf(rows: readonly LedgerRow[]): Line[] {
   for (const row of rows) {
     const place = row.place ?? [];
     const key = row.camera === undefined ? place.join("/") : String(row.camera);
-    const line = lines.get(key) ?? { key, name: row.name ?? place.at(-1) ?? "", camera: row.camera, place, days: new Map() };
+    const named = { key, name: row.name ?? place.at(-1) ?? "", camera: row.camera, removedUs: row.removed_us, place };
+    const line = lines.get(key) ?? { ...named, days: new Map() };
     lines.set(key, line);
     if (row.day !== undefined) line.days.set(row.day, row);
   }
