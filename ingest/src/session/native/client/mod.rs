@@ -5,17 +5,18 @@
 //! open at a time. Answers are matched by their number if they have one, and believed without (Q63); once packets come,
 //! answers hardly matter, because packets are the better sign of life (Q62).
 
+mod alive;
+mod dialogue;
+
 use super::{
-    Moment, address,
-    auth::{Authentication, Verdict},
+    Moment,
+    auth::Authentication,
     demux::{self, Demux},
     message::{self, Message, MessageError, Request, Response},
-    rtcp, sdp,
-    track::{self, Track},
-    transport,
+    track::Track,
 };
-use crate::session::{Fault, Phase, source::Item};
-use index::model::{Credentials, TrackKind, Transport};
+use crate::session::{Fault, source::Item};
+use index::model::{Credentials, Transport};
 use std::time::{Duration, Instant};
 
 /// Some cameras answer only clients that say who they are (Q10).
@@ -23,12 +24,6 @@ const USER_AGENT: &str = concat!("Haohe/", env!("CARGO_PKG_VERSION"));
 /// How long an answer may take; to OPTIONS, which is a courtesy, less.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 const OPTIONS_LIMIT: Duration = Duration::from_secs(3);
-/// Redirects that are followed (Q18).
-const REDIRECTS_MAX: u32 = 3;
-/// A sign of life is sent at a third of the session's timeout (Q65), and behind NAT at least so often (Q71).
-const KEEPALIVE_MAX: Duration = Duration::from_secs(30);
-/// Receiver reports (Q66).
-const REPORT_EVERY: Duration = Duration::from_secs(5);
 /// A camera that asks questions faster than it takes our answers gets none any more.
 const OUTGOING_MAX: usize = 64 << 10;
 
@@ -335,197 +330,7 @@ impl Client {
         self.outgoing.extend(answer);
         Ok(())
     }
-
-    fn response(&mut self, response: Response, now: Instant) -> Result<(), Fault> {
-        if self.is_playing() {
-            return self.answered_while_playing(&response, now);
-        }
-        let Some(open) = &mut self.open else { return Ok(()) };
-        if response.headers.sequence().is_some_and(|sequence| sequence != open.sequence) {
-            open.doubtful = Some(response);
-            return Ok(());
-        }
-        self.answered(&response, now)
-    }
-
-    /// The open request got no answer that is surely its own.
-    fn unanswered(&mut self, now: Instant) -> Result<(), Fault> {
-        let doubtful = self.open.take().and_then(|open| open.doubtful);
-        match (doubtful, self.stage) {
-            (Some(response), _) => self.answered(&response, now),
-            (None, Stage::Options) => self.advance(Stage::Describe, now),
-            (None, Stage::Play) if self.any_packet => self.begin(now),
-            (None, Stage::Describe) => Err(Fault::TimedOut(Phase::Describe)),
-            (None, Stage::Setup(_)) => Err(Fault::TimedOut(Phase::Setup)),
-            (None, Stage::Play | Stage::Playing) => Err(Fault::TimedOut(Phase::Play)),
-        }
-    }
-
-    fn answered(&mut self, response: &Response, now: Instant) -> Result<(), Fault> {
-        self.open = None;
-        if response.status == 401 {
-            self.challenged = true;
-            return match self.auth.challenged(&response.headers) {
-                Verdict::Retry => self.advance(self.stage, now),
-                Verdict::Refused => Err(Fault::Unauthorised),
-            };
-        }
-        if response.status != 100 {
-            self.auth.accept();
-        }
-        match (response.status, self.stage) {
-            // The answer proper will come.
-            (100..200, _) => {
-                self.open = Some(Open { sequence: self.sequence, until: now + ANSWER_LIMIT, doubtful: None });
-                Ok(())
-            }
-            (300..400, Stage::Options | Stage::Describe) => self.redirected(response),
-            (_, Stage::Options) => {
-                let methods: String = ["Public", "Allow"].into_iter().flat_map(|name| response.headers.all(name)).collect();
-                let known = |method: &str| methods.to_ascii_uppercase().contains(method);
-                // Of the requests that do nothing, the first that the camera says it knows (Q60, Q61).
-                self.keepalive = ["GET_PARAMETER", "SET_PARAMETER"].into_iter().find(|method| known(method)).unwrap_or("OPTIONS");
-                self.advance(Stage::Describe, now)
-            }
-            (200..300, Stage::Describe) => self.described(response, now),
-            (_, Stage::Setup(number)) => self.set_up(number, response, now),
-            (200..300, Stage::Play) => {
-                self.note_session(response);
-                self.begin(now)
-            }
-            (400 | 406 | 457 | 501, Stage::Play) if !self.plain_play => {
-                self.plain_play = true;
-                self.advance(Stage::Play, now)
-            }
-            (status, _) => Err(Fault::Refused(status)),
-        }
-    }
-
-    fn advance(&mut self, stage: Stage, now: Instant) -> Result<(), Fault> {
-        self.stage = stage;
-        self.ask(now);
-        Ok(())
-    }
-
-    fn redirected(&mut self, response: &Response) -> Result<(), Fault> {
-        self.redirects += 1;
-        let location = response.headers.get("Location").and_then(|text| address::redirect(&self.settings.url, text));
-        let Some(url) = location.filter(|_| self.redirects <= REDIRECTS_MAX) else { return Err(Fault::Refused(response.status)) };
-        self.settings.url.clone_from(&url);
-        self.base.clone_from(&url);
-        self.redial = Some(Redial::To(url));
-        Ok(())
-    }
-
-    fn described(&mut self, response: &Response, now: Instant) -> Result<(), Fault> {
-        // The media type is not looked at: what else would it be (Q09)?
-        let offer = sdp::parse(&response.body);
-        if offer.media.is_empty() {
-            return Err(Fault::Protocol("the description names no tracks".to_owned()));
-        }
-        let content_base = response.headers.get("Content-Base").or_else(|| response.headers.get("Content-Location"));
-        self.base = address::base(&self.settings.url, content_base);
-        self.aggregate = address::join(&self.base, offer.control.as_deref());
-        self.tracks =
-            track::choose(&offer, &self.base, self.settings.audio, self.settings.metadata).map_err(Fault::UnsupportedCodec)?;
-        self.advance(Stage::Setup(0), now)
-    }
-
-    fn set_up(&mut self, number: usize, response: &Response, now: Instant) -> Result<(), Fault> {
-        let Some(track) = self.tracks.get_mut(number) else { return Err(Fault::Refused(response.status)) };
-        let next = if (200..300).contains(&response.status) {
-            let answer = response.headers.get("Transport").map(transport::parse).unwrap_or_default();
-            // What the camera does not say, it does as proposed (Q45).
-            let proposed = (number as u8 * 2, number as u8 * 2 + 1);
-            track.channels = answer.channels.unwrap_or(proposed);
-            track.server_ports = answer.server_ports;
-            if self.settings.transport == Transport::Tcp {
-                let channels = track.channels;
-                self.demux.open(channels.0);
-                self.demux.open(channels.1);
-            }
-            self.note_session(response);
-            number + 1
-        } else if track.kind == TrackKind::Video {
-            return Err(Fault::Refused(response.status));
-        } else {
-            // Pictures are not given up for want of sound.
-            self.tracks.remove(number);
-            number
-        };
-        if next < self.tracks.len() {
-            return self.advance(Stage::Setup(next), now);
-        }
-        track::introduce(&mut self.tracks);
-        self.advance(Stage::Play, now)
-    }
-
-    /// The first session named is kept, whatever the camera calls it later (Q41).
-    fn note_session(&mut self, response: &Response) {
-        if self.session.is_none()
-            && let Some((name, timeout)) = response.headers.get("Session").and_then(transport::session)
-        {
-            (self.session, self.timeout) = (Some(name), timeout);
-        }
-    }
-
-    fn begin(&mut self, now: Instant) -> Result<(), Fault> {
-        self.stage = Stage::Playing;
-        self.open = None;
-        self.keepalive_at = now + self.keepalive_every();
-        // Over UDP an early report opens the way back through a firewall.
-        self.report_at = if self.settings.transport == Transport::Udp { now } else { now + REPORT_EVERY };
-        Ok(())
-    }
-
-    fn keepalive_every(&self) -> Duration {
-        (self.timeout / 3).min(KEEPALIVE_MAX)
-    }
-
-    fn send_keepalive(&mut self, now: Instant) {
-        self.keepalive_at = now + self.keepalive_every();
-        // What was not even taken off our hands yet need not be said twice.
-        if self.outgoing.is_empty() {
-            let url = self.aggregate.clone();
-            self.keepalive_sequence = Some(self.send(self.keepalive, &url, &[]));
-        }
-    }
-
-    fn send_reports(&mut self, now: Instant) {
-        self.report_at = now + REPORT_EVERY;
-        for (number, track) in self.tracks.iter_mut().enumerate() {
-            let own = (self.settings.random as u32).wrapping_add(number as u32);
-            let Some(reception) = track.reception(now) else { continue };
-            let report = rtcp::receiver_report(own, &reception);
-            match self.settings.transport {
-                Transport::Udp => self.datagrams.push((number, report)),
-                Transport::Tcp if self.outgoing.len() < OUTGOING_MAX => {
-                    self.outgoing.extend([b'$', track.channels.1]);
-                    self.outgoing.extend((report.len() as u16).to_be_bytes());
-                    self.outgoing.extend(report);
-                }
-                Transport::Tcp => {}
-            }
-        }
-    }
-
-    /// Late, wrong and missing answers are all the same now (Q62, Q63, Q68); two statuses are not (Q64).
-    fn answered_while_playing(&mut self, response: &Response, now: Instant) -> Result<(), Fault> {
-        let ours = response.headers.sequence().is_none_or(|sequence| Some(sequence) == self.keepalive_sequence);
-        match response.status {
-            401 if ours => match self.auth.challenged(&response.headers) {
-                Verdict::Retry => self.send_keepalive(now),
-                Verdict::Refused => return Err(Fault::Unauthorised),
-            },
-            454 if ours => return Err(Fault::Refused(454)),
-            400 | 405 | 451 | 501 | 551 if ours => self.keepalive = "OPTIONS",
-            _ if ours => self.auth.accept(),
-            _ => {}
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]
-#[path = "client_tests.rs"]
 mod tests;

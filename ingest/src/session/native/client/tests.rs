@@ -1,4 +1,5 @@
 use super::*;
+use crate::session::Phase;
 use crate::session::{native::rtp::tests::packet, source::RawUnit};
 use index::model::{Secret, UtcMicros};
 use proptest::prelude::*;
