@@ -11,6 +11,7 @@ pub mod events;
 pub mod footage;
 pub mod journal;
 pub mod model;
+pub mod motion;
 pub mod node;
 pub mod seal;
 

@@ -91,6 +91,12 @@ impl StateDir {
         self.path.join("events")
     }
 
+    /// Where it is kept what moved in the pictures.
+    #[must_use]
+    pub fn motion(&self) -> PathBuf {
+        self.path.join("motion")
+    }
+
     /// The file of people.
     #[must_use]
     pub fn people(&self) -> PathBuf {
