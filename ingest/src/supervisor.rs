@@ -7,6 +7,7 @@ use crate::{
     AddressPolicy, CameraEvent, CameraEventKind, CameraStatus, LiveHub, StreamState, StreamStatus,
     lane::Lane,
     pace::Pace,
+    picture::{PictureSetup, Pictures},
     session::shell::{self, StreamTask},
     shedding::Volumes,
     status::Shared,
@@ -49,6 +50,8 @@ pub struct IngestSetup {
     /// Told of every document of a camera's ONVIF metadata track: of which stream, when it was received on the node's clock,
     /// and its bytes as they came. Called from the reading threads: it must return at once.
     pub on_metadata: OnMetadata,
+    /// Looking at key pictures: how much, and who is told.
+    pub pictures: PictureSetup,
 }
 
 /// Takes a document of a camera's metadata track: its stream, when it was received on the node's clock, its bytes as they came.
@@ -71,6 +74,7 @@ pub(crate) struct Room {
     pub(crate) memory: Arc<dyn DriverMemory>,
     on_event: Box<dyn Fn(CameraEvent) + Send + Sync>,
     pub(crate) on_metadata: OnMetadata,
+    pub(crate) pictures: Arc<Pictures>,
 }
 
 impl Room {
@@ -139,7 +143,7 @@ impl Ingest {
     /// # Errors
     /// What the system says when it cannot make a thread.
     pub fn start(setup: IngestSetup) -> io::Result<Self> {
-        let IngestSetup { store, cores, tick, allow, on_event, memory, on_metadata } = setup;
+        let IngestSetup { store, cores, tick, allow, on_event, memory, on_metadata, pictures } = setup;
         let lanes = (0..cores.max(1)).map(|number| Lane::start(number, tick)).collect::<io::Result<Vec<_>>>()?;
         let announced = Arc::<RwLock<HashMap<StreamId, Arc<Shared>>>>::default();
         let listeners = Arc::clone(&announced);
@@ -150,7 +154,8 @@ impl Ingest {
             }
         }));
         let (pace, volumes) = (Pace::new(Instant::now()), Volumes::default());
-        let room = Room { store, allow, pace, volumes, memory, on_event, on_metadata };
+        let pictures = Pictures::start(pictures)?;
+        let room = Room { store, allow, pace, volumes, memory, on_event, on_metadata, pictures };
         Ok(Self {
             room: Arc::new(room),
             live: Arc::default(),
@@ -167,6 +172,12 @@ impl Ingest {
         &self.live
     }
 
+    /// What is known of the cameras' pictures.
+    #[must_use]
+    pub fn pictures(&self) -> &Pictures {
+        &self.room.pictures
+    }
+
     /// Makes the wanted set the recorded set. Streams that are in both, with equal settings, do not notice. Returns at once;
     /// sessions end and begin in the background.
     pub fn apply(&self, cameras: &[(Camera, Option<Credentials>)]) {
@@ -179,6 +190,7 @@ impl Ingest {
                 }
             }
         }
+        self.room.pictures.apply(cameras.iter().map(|(camera, _)| camera));
         let mut streams = self.streams();
         let gone: Vec<StreamId> = streams.keys().filter(|id| !wanted.contains_key(&(id.kind, id.camera))).copied().collect();
         for id in gone {
@@ -233,8 +245,13 @@ impl Ingest {
             tracing::warn!("sessions did not end in time");
         }
         let lanes = self.lanes.clone();
+        let pictures = Arc::clone(&self.room.pictures);
         // Joining a thread is no work for a runtime's thread.
-        let _ = tokio::task::spawn_blocking(move || lanes.iter().for_each(|lane| lane.stop())).await;
+        let ends = move || {
+            pictures.stop();
+            lanes.iter().for_each(|lane| lane.stop());
+        };
+        let _ = tokio::task::spawn_blocking(ends).await;
     }
 
     fn streams(&self) -> MutexGuard<'_, BTreeMap<StreamId, Stream>> {

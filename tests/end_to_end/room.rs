@@ -87,6 +87,7 @@ impl Room {
             on_metadata: Box::new(move |stream, _, document| {
                 told.lock().expect("no panic").push((stream, document.to_vec()));
             }),
+            pictures: Default::default(),
         });
         let ingest = ingest.expect("threads");
         Self { ingest, store, register, events, memory, documents, cameras: Mutex::default(), _folder: folder }

@@ -1,39 +1,14 @@
 //! A key access unit into a JPEG: for stills and for pages that cannot decode a camera's codec.
-//!
-//! A decoder lives for one picture: opening one costs 0.25 ms, decoding a key unit of a 1080p camera 15 to 20 ms.
 
-use crate::{ffmpeg as library, nal, parameters};
-use ffmpeg_next::{Packet, Rational, codec, decoder, encoder, format::Pixel, frame, software::scaling};
-use index::model::{AccessUnit, TrackKind, VideoCodec, VideoParameters};
+use super::PictureError;
+use super::decode::{Quality, decode};
+use ffmpeg_next::{Packet, Rational, codec, encoder, format::Pixel, frame, software::scaling};
+use index::model::{AccessUnit, VideoParameters};
 
-/// No camera makes larger pictures; a damaged parameter set may claim anything.
-const PIXELS_MAX: u32 = 7_680 * 4_320;
 /// The narrowest JPEG that makes sense.
 const WIDTH_MIN: u32 = 16;
 /// MJPEG's scale from 2 (best) to 31: about 85 on the scale of other encoders.
 const QUALITY: usize = 4;
-
-/// Why there is no picture.
-#[derive(Debug, thiserror::Error)]
-pub enum PictureError {
-    /// Only a key unit of video can be decoded alone.
-    #[error("not a key unit of video")]
-    NotKey,
-    /// More pixels than any camera sends.
-    #[error("a picture of {width} × {height} is not decoded")]
-    TooLarge {
-        /// Width in pixels.
-        width: u32,
-        /// Height in pixels.
-        height: u32,
-    },
-    /// The bytes are not a picture.
-    #[error("cannot be decoded")]
-    Decode(#[source] ffmpeg_next::Error),
-    /// The picture cannot be made into a JPEG.
-    #[error("cannot be encoded as JPEG")]
-    Encode(#[source] ffmpeg_next::Error),
-}
 
 /// Decodes a key unit and encodes it as JPEG, at most `max_width` pixels wide (never wider than it is, at least 16), its
 /// shape kept. Takes 10 to 40 ms of CPU: not for a runtime's thread.
@@ -41,54 +16,8 @@ pub enum PictureError {
 /// # Errors
 /// See [`PictureError`].
 pub fn jpeg(parameters: &VideoParameters, unit: &AccessUnit, max_width: u32) -> Result<Vec<u8>, PictureError> {
-    if unit.track != TrackKind::Video || !unit.key {
-        return Err(PictureError::NotKey);
-    }
-    library::ready();
-    let decoded = decode(parameters, unit)?;
-    let (width, height) = (decoded.width(), decoded.height());
-    if width.saturating_mul(height) > PIXELS_MAX || width == 0 || height == 0 {
-        return Err(PictureError::TooLarge { width, height });
-    }
+    let decoded = decode(parameters, unit, Quality::Full)?;
     encode(&scale(&decoded, max_width).map_err(PictureError::Encode)?).map_err(PictureError::Encode)
-}
-
-fn decode(parameters: &VideoParameters, unit: &AccessUnit) -> Result<frame::Video, PictureError> {
-    let (width, height) = (u32::from(parameters.width), u32::from(parameters.height));
-    if width * height > PIXELS_MAX {
-        return Err(PictureError::TooLarge { width, height });
-    }
-    let open = || {
-        let id = match parameters.codec {
-            VideoCodec::H264 => codec::Id::H264,
-            VideoCodec::H265 => codec::Id::HEVC,
-        };
-        let codec = decoder::find(id).ok_or(ffmpeg_next::Error::DecoderNotFound)?;
-        let mut context = codec::Context::new_with_codec(codec);
-        // One picture gives threads nothing to share.
-        context.set_threading(codec::threading::Config { count: 1, ..Default::default() });
-        context.decoder().open_as(codec)?.video()
-    };
-    let mut decoder = open().map_err(PictureError::Decode)?;
-    let mut frame = frame::Video::empty();
-    let mut run = || {
-        decoder.send_packet(&Packet::copy(&annex_b(parameters, unit)))?;
-        decoder.send_eof()?;
-        decoder.receive_frame(&mut frame)
-    };
-    run().map_err(PictureError::Decode)?;
-    Ok(frame)
-}
-
-/// The unit as the decoder takes it without any configuration: parameter sets first, start codes between.
-fn annex_b(parameters: &VideoParameters, unit: &AccessUnit) -> Vec<u8> {
-    let sets = parameters::sets_of(parameters.codec, &parameters.decoder_config);
-    let mut data = Vec::with_capacity(unit.data.len() + parameters.decoder_config.len() + 64);
-    for nal in sets.into_iter().chain(nal::with_lengths(&unit.data)) {
-        data.extend_from_slice(&[0, 0, 0, 1]);
-        data.extend_from_slice(nal);
-    }
-    data
 }
 
 fn scale(picture: &frame::Video, max_width: u32) -> Result<frame::Video, ffmpeg_next::Error> {
@@ -125,6 +54,7 @@ fn encode(picture: &frame::Video) -> Result<Vec<u8>, ffmpeg_next::Error> {
 mod tests {
     use super::*;
     use crate::testing;
+    use index::model::VideoCodec;
 
     /// Width and height from a JPEG's frame header (ITU-T T.81 §B.2.2).
     fn size(jpeg: &[u8]) -> (u16, u16) {

@@ -174,6 +174,12 @@ impl Recorder {
                 self.room.tell(self.stream, CameraEventKind::ClockStep { by_ms });
             }
         }
+        if video
+            && unit.key
+            && let Some(tracks) = &self.tracks
+        {
+            self.room.pictures.offer(self.stream, tracks, &unit);
+        }
         self.batch.push(unit.clone());
         let utc = unit.utc;
         let pushed = self.assembler.push(unit, self.timeline.clock());
