@@ -9,6 +9,7 @@ pub mod authority;
 pub mod command;
 pub mod config;
 pub mod days;
+pub mod diagnosis;
 pub mod doors;
 pub mod exports;
 pub mod figures;

@@ -18,6 +18,7 @@ use index::{
     footage::Store,
     journal::{Journal, JournalError, Record, Seq},
     model::{Camera, CameraId, NodeId, UtcMicros},
+    motion::Motion,
 };
 use ingest::Ingest;
 use std::sync::{
@@ -48,6 +49,8 @@ pub struct Node {
     pub journal: Arc<Journal>,
     /// What happened, and the index that finds it.
     pub events: Arc<Events>,
+    /// What moved in the pictures, and where.
+    pub motion: Arc<Motion>,
     /// Rung after each commit of the journal.
     pub commits: watch::Receiver<()>,
     /// Analytics boxes that report events.

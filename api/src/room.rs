@@ -6,6 +6,7 @@
 
 use crate::{
     config::{Config, ConfigError},
+    diagnosis,
     exports::Exports,
     figures::Figures,
     headers::Hosts,
@@ -26,10 +27,11 @@ use index::{
     footage::{Setup, Store, VolumeSetup},
     journal::{Journal, Record},
     model::{CameraId, Driver, UtcMicros},
+    motion::{Footage, Motion},
     node::StateDir,
     seal::NodeKey,
 };
-use ingest::{AddressPolicy, CameraEvent, DriverMemory, Ingest, IngestSetup};
+use ingest::{AddressPolicy, CameraEvent, DriverMemory, Ingest, IngestSetup, picture::PictureSetup};
 use std::{
     net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
@@ -120,7 +122,9 @@ impl Room {
         let (tls, fingerprint) = tls::server_config(&config.http, state.path())?;
         let exports = Exports::open(state.path().join("exports")).context("open the directory of exports")?;
         let store = Store::open(store_setup(&config, &state), Arc::clone(&journal)).context("open the footage store")?;
-        let ingest = start_ingest(&config, &store, &journal, &catalogue)?;
+        let motion =
+            Motion::open(&state.motion(), Arc::clone(&store) as Arc<dyn Footage>).context("open what is kept of motion")?;
+        let ingest = start_ingest(&config, &store, &journal, &catalogue, &motion)?;
         let node = Arc::new(Node {
             sources: Sources::new(&config.sources),
             id: state.node(),
@@ -137,6 +141,7 @@ impl Room {
             store,
             journal,
             events: Arc::new(events),
+            motion,
             commits,
             searches: Reads::new(SEARCHES_AT_ONCE),
             register,
@@ -195,6 +200,7 @@ impl Room {
         let parts = node.clone();
         let closed = tokio::task::spawn_blocking(move || {
             parts.store.close();
+            parts.motion.close();
             drop(parts.journal.append(Record::new(UtcMicros::now(), "node.stopped", serde_json::json!({}))));
             parts.journal.close();
             // The last records are in the journal now, and so can be found at once after the next start.
@@ -249,11 +255,18 @@ fn store_setup(config: &Config, state: &StateDir) -> Setup {
     }
 }
 
-fn start_ingest(config: &Config, store: &Arc<Store>, journal: &Arc<Journal>, catalogue: &Arc<Cameras>) -> anyhow::Result<Ingest> {
+fn start_ingest(
+    config: &Config,
+    store: &Arc<Store>,
+    journal: &Arc<Journal>,
+    catalogue: &Arc<Cameras>,
+    motion: &Arc<Motion>,
+) -> anyhow::Result<Ingest> {
     let cores = match config.ingest_cores {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         cores => cores,
     };
+    let pictures = picture_setup(config, journal, catalogue, motion);
     let journal = Arc::clone(journal);
     let cameras = Arc::clone(catalogue);
     Ingest::start(IngestSetup {
@@ -264,8 +277,22 @@ fn start_ingest(config: &Config, store: &Arc<Store>, journal: &Arc<Journal>, cat
         on_event: Box::new(move |event| drop(journal.append(record(&event, cameras.get(event.stream.camera))))),
         memory: Arc::new(Memory(Arc::clone(catalogue))),
         on_metadata: Box::new(|_, _, _| {}),
+        pictures,
     })
     .context("start the threads that talk to cameras")
+}
+
+/// What pictures show goes where it is kept: motion beside the footage, what is wrong with a picture into the journal.
+fn picture_setup(config: &Config, journal: &Arc<Journal>, catalogue: &Arc<Cameras>, motion: &Arc<Motion>) -> PictureSetup {
+    let (journal, cameras, motion) = (Arc::clone(journal), Arc::clone(catalogue), Arc::clone(motion));
+    PictureSetup {
+        cpu_percent: config.pictures_cpu_percent,
+        on_look: Box::new(move |camera, look| motion.note(camera, look)),
+        on_verdict: Box::new(move |camera, at, verdict| {
+            let event = diagnosis::event(at, camera, cameras.get(camera).map(|entry| entry.camera).as_ref(), verdict);
+            drop(journal.append(event.into_record(UtcMicros::now())));
+        }),
+    }
 }
 
 /// A camera's event as the journal keeps it: with the camera's name and place, so that it is found by them whatever the camera

@@ -19,6 +19,8 @@ pub(super) struct File {
     pub(super) retention: Retention,
     #[serde(default)]
     pub(super) ingest: Ingest,
+    #[serde(default)]
+    pub(super) pictures: Pictures,
     #[serde(default, rename = "camera")]
     pub(super) cameras: Vec<CameraEntry>,
     #[serde(default)]
@@ -144,6 +146,18 @@ pub(super) struct Ingest {
 impl Default for Ingest {
     fn default() -> Self {
         Self { cores: 0, tick_ms: 40, allow_networks: Vec::new() }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Pictures {
+    pub(super) cpu_percent: u32,
+}
+
+impl Default for Pictures {
+    fn default() -> Self {
+        Self { cpu_percent: 100 }
     }
 }
 

@@ -58,6 +58,8 @@ pub struct Config {
     pub ingest_cores: usize,
     /// How long these threads sleep between batches of reads.
     pub ingest_tick: Duration,
+    /// CPU time for looking at key pictures, in percent of one core; 0 looks at none.
+    pub pictures_cpu_percent: u32,
     /// The networks in which cameras may be; empty is any private network.
     pub allow_networks: Vec<Network>,
     /// The cameras of the file; others are added by the API.
@@ -253,6 +255,17 @@ impl Config {
             hold_percent: file.retention.hold_percent,
             ingest_cores: file.ingest.cores,
             ingest_tick: Duration::from_millis(file.ingest.tick_ms),
+            pictures_cpu_percent: match file.pictures.cpu_percent {
+                percent @ 0..=1600 => percent,
+                percent => {
+                    let what = format!("{percent} percent");
+                    return Err(problem(
+                        "pictures.cpu_percent",
+                        what,
+                        "Write 0 to 1600 percent of one core; 100 is good for a room",
+                    ));
+                }
+            },
             allow_networks: networks,
             cameras,
             metrics_token,

@@ -16,6 +16,7 @@ use serde::Serialize;
 use std::time::Duration;
 use utoipa::ToSchema;
 
+mod pictures;
 mod volumes;
 
 /// A stream that plays and has had nothing stored for that long is not being recorded.
@@ -38,6 +39,7 @@ pub(super) struct Health {
     /// Worst first.
     problems: Vec<Problem>,
     ingest: IngestHealth,
+    pictures: PictureHealth,
     store: StoreFigures,
     journal: JournalFigures,
     clock: Clock,
@@ -134,6 +136,25 @@ struct IngestHealth {
     reconnects: u64,
 }
 
+/// Looking at key pictures.
+#[derive(Serialize, ToSchema)]
+struct PictureHealth {
+    /// Cameras whose pictures are looked at.
+    watched: usize,
+    /// Cameras whose pictures wait, because the budget of CPU time does not suffice.
+    waiting: usize,
+    /// Cameras whose pictures cannot be decoded.
+    unreadable: usize,
+    /// Cameras whose picture is not as it should be.
+    faulty: usize,
+    looks: u64,
+    passed_over: u64,
+    cpu_seconds: f64,
+    motion_stored: u64,
+    /// Looks whose motion could not be written.
+    motion_lost: u64,
+}
+
 #[derive(Serialize, ToSchema)]
 struct StoreFigures {
     fragments: u64,
@@ -175,6 +196,7 @@ pub(super) async fn health(authority: Authority) -> Result<Json<Health>, Refusal
         let found = StreamKind::ALL.iter().filter_map(|kind| statuses.get(&StreamId::new(camera.id, *kind)));
         problems.extend(found.filter_map(|status| camera_problem(node, camera, status, now)).next());
     }
+    let pictures = pictures::look(node, &cameras, &mut problems);
     problems.sort_by_key(|problem| (problem.severity, problem.since_us, problem.camera));
     let mine = || statuses.values().filter(|status| cameras.iter().any(|camera| camera.id == status.stream.camera));
     let sum = |figure: fn(&StreamStatus) -> u64| mine().map(figure).sum();
@@ -203,6 +225,7 @@ pub(super) async fn health(authority: Authority) -> Result<Json<Health>, Refusal
             disk_wait_ms_p99: mine().map(|s| s.disk_wait_ms_p99).fold(0.0, f64::max),
             reconnects: sum(|s| s.reconnects),
         },
+        pictures,
         store: StoreFigures {
             fragments: store.fragments,
             fragments_lost: store.fragments_lost,

@@ -7,7 +7,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use index::model::UtcMicros;
-use ingest::{StreamState, StreamStatus};
+use ingest::{
+    StreamState, StreamStatus,
+    picture::{PictureState, PictureStatus},
+};
 use std::{fmt::Write, sync::atomic::Ordering};
 
 /// Figures in Prometheus' text format. For auditors and administrators, or with the configured token.
@@ -45,6 +48,7 @@ fn write(node: &Shared) -> String {
     page.one("journal_tail", "counter", node.journal.tail().get());
     events(&mut page, node);
     streams(&mut page, node, now);
+    pictures(&mut page, node);
     volumes(&mut page, node);
     let figures = &node.figures;
     for (name, kind, value) in [
@@ -106,6 +110,32 @@ fn streams(page: &mut Page, node: &Shared, now: UtcMicros) {
         }
     }
     page.one("streams_recording", "gauge", all.iter().filter(|status| is_recording(node, status, now)).count());
+}
+
+/// A figure of a camera's pictures: its name, its kind, how to read it.
+type PictureFigure = (&'static str, &'static str, fn(&PictureStatus) -> u64);
+
+const PICTURE_FIGURES: [PictureFigure; 5] = [
+    ("picture_looks_total", "counter", |s| s.looks),
+    ("picture_passed_over_total", "counter", |s| s.passed_over),
+    ("picture_unreadable_total", "counter", |s| s.unreadable),
+    ("picture_waiting", "gauge", |s| u64::from(s.state == PictureState::Waiting)),
+    ("picture_faulty", "gauge", |s| u64::from(s.diagnosis.is_some())),
+];
+
+fn pictures(page: &mut Page, node: &Shared) {
+    page.one("pictures_cpu_seconds_total", "counter", node.ingest.pictures().figures().cpu_seconds);
+    let motion = node.motion.health();
+    page.one("motion_looks_stored_total", "counter", motion.stored);
+    page.one("motion_looks_lost_total", "counter", motion.lost);
+    page.one("motion_days_forgotten_total", "counter", motion.forgotten);
+    let all = node.ingest.pictures().status();
+    for (name, kind, read) in PICTURE_FIGURES {
+        page.kind(name, kind);
+        for status in &all {
+            page.with(name, &format!("camera=\"{}\"", status.camera), read(status));
+        }
+    }
 }
 
 fn volumes(page: &mut Page, node: &Shared) {

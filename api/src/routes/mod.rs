@@ -15,6 +15,7 @@ mod ledger;
 mod login;
 mod media;
 mod metrics;
+mod motion;
 mod people;
 mod retention;
 mod stills;
@@ -78,6 +79,8 @@ pub fn all(node: &Shared) -> (Router<Shared>, OpenApi, Vec<Entry>) {
         .add(Door::Needs(Action::ListCameras), routes!(cameras::list))
         .add(Door::Needs(Action::ListCameras), routes!(tree::tree))
         .add(Door::Needs(Action::Search), routes!(events::find))
+        .add(Door::Needs(Action::Search), routes!(motion::search))
+        .add(Door::Needs(Action::Search), routes!(motion::density))
         .add(Door::Needs(Action::Search), routes!(events::kinds))
         .add(Door::Needs(Action::Search), routes!(events::feed::feed))
         .add(Door::Needs(Action::Search), routes!(events::reports::bookmark))

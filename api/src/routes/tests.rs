@@ -15,6 +15,7 @@ use std::net::SocketAddr;
 use tower::ServiceExt;
 
 mod events;
+mod motion;
 
 const PASSWORD: &str = "moat-and-old-town-five";
 
