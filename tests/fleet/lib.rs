@@ -20,6 +20,7 @@ pub mod control;
 mod dice;
 mod drain;
 mod faults;
+mod film;
 mod metadata;
 mod packets;
 mod quirks;
@@ -36,8 +37,9 @@ pub use check::{Checker, Condition, Report, Span, StreamReport, Verdict, picture
 pub use clip::{Clip, ClipError, ClipSpec};
 pub use drain::{Drained, Over, drain, raise_file_limit};
 pub use faults::{Active, Effects, Fault, Rule, RuleError, Who};
+pub use film::{Film, KeyUnits};
 pub use quirks::{Act, ELSEWHERE, Habit, Moment, Quirk, all as quirks};
-pub use scene::{Class, Happening, Object, Scene, Weather, What};
+pub use scene::{Class, Happening, Lens, Object, Scene, Weather, What};
 pub use sent::{Fate, Run, SessionLog, StreamLog};
 pub use serve::{Fleet, FleetError, TruthEvent, make_clips};
 pub use spec::{AudioPlan, Auth, DigestAlgorithm, FleetSpec, SceneClips, default_cache};

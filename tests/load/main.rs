@@ -15,8 +15,10 @@ mod live;
 mod mass_return;
 mod month;
 mod page;
+mod picture;
 mod process;
 mod record;
+mod region;
 mod room;
 mod seek;
 mod site;
@@ -135,6 +137,24 @@ enum Name {
         /// The folder of journal and index
         folder: std::path::PathBuf,
     },
+    /// Diagnosis of pictures with known faults, by fault and for both halves of the scenes; motion against what moved; CPU a camera
+    Picture {
+        /// Streets
+        #[arg(long, default_value_t = 64)]
+        scenes: u64,
+        /// Say what was told wrongly, and the figures behind it
+        #[arg(long)]
+        explain: bool,
+    },
+    /// Region search over a month of one camera and of fifty
+    Region {
+        /// Days
+        #[arg(long, default_value_t = 30)]
+        days: u32,
+        /// Questions of each kind
+        #[arg(long, default_value_t = 12)]
+        questions: u32,
+    },
     /// The page in headless Chromium: first picture on a wall of 16, scrubbing, memory
     Page {
         /// Minutes of watching before memory is read
@@ -164,6 +184,8 @@ fn main() -> Result<()> {
             Name::Chinese => chinese::chinese(),
             Name::EventsCrash { kills } => events::crash(kills),
             Name::EventsStorm { folder } => events::storm(&folder),
+            Name::Picture { scenes, explain } => picture::picture(scenes, explain),
+            Name::Region { days, questions } => region::region(days, questions),
             Name::Page { minutes } => page::page(minutes).await,
         }
     })

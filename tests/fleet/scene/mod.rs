@@ -5,8 +5,10 @@
 //! picture, from its upper left corner.
 
 mod canvas;
+mod lens;
 mod paint;
 
+pub use lens::Lens;
 pub(crate) use paint::Painter;
 
 use crate::dice::Dice;

@@ -1,7 +1,7 @@
 //! Paints the street: the still background once, then who moves, the weather, the sensor's noise and a clock.
 
 use super::canvas::{Canvas, Colour};
-use super::{Actor, Class, FAR_PAVEMENT, LINE_X, Object, ROAD, Scene, Weather};
+use super::{Actor, Class, FAR_PAVEMENT, LINE_X, Lens, Object, ROAD, Scene, Weather};
 use crate::dice::Dice;
 
 /// Paints the frames of one clip, in any order.
@@ -105,6 +105,12 @@ impl Painter {
     /// The picture of `frame`: I420, the planes one after the other without padding.
     #[must_use]
     pub(crate) fn paint(&self, frame: u32) -> Vec<u8> {
+        self.through(frame, Lens::Clear)
+    }
+
+    /// The same through a lens that something may be the matter with. Noise and clock come after it.
+    #[must_use]
+    pub(crate) fn through(&self, frame: u32, lens: Lens) -> Vec<u8> {
         let mut canvas = self.background.clone();
         let mut placed = self.scene.placed(frame, self.frames);
         placed.sort_by(|a, b| a.1.bottom.total_cmp(&b.1.bottom));
@@ -113,6 +119,7 @@ impl Painter {
         }
         let mut dice = Dice::new(self.scene.seed ^ u64::from(frame) << 32, 3);
         self.weather(&mut canvas, frame, &mut dice);
+        lens.through(&mut canvas);
         let width = canvas.width;
         for row in canvas.luma().chunks_exact_mut(width) {
             let from = dice.below(65_536) as usize;
