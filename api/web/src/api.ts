@@ -23,6 +23,9 @@ import type {
   Ledger,
   LedgerBy,
   Me,
+  MotionAnswer,
+  MotionDensity,
+  MotionWish,
   OneTime,
   OrderWish,
   People,
@@ -191,6 +194,10 @@ export const api = {
     json<ExportJob>("GET", `/exports/${encodeURIComponent(id)}`, undefined, signal),
   events: (wish: EventsWish, signal?: AbortSignal) => json<EventsAnswer>("GET", `/events${query(wish)}`, undefined, signal),
   eventKinds: (signal?: AbortSignal) => json<EventKinds>("GET", "/events/kinds", undefined, signal),
+  motion: (wish: MotionWish, signal?: AbortSignal) =>
+    json<MotionAnswer>("GET", `/motion${query(wish)}`, undefined, signal, PATIENCE_FOR_SUMS_MS),
+  density: (wanted: { cameras: number[]; from_us: UtcMicros; to_us: UtcMicros; columns: number }, signal?: AbortSignal) =>
+    json<MotionDensity>("GET", `/motion/density${query({ ...wanted, cameras: wanted.cameras.join(",") })}`, undefined, signal),
   ledger: (
     wanted: { from_us: UtcMicros; to_us: UtcMicros; by: LedgerBy; stream: StreamKind; place?: string; levels?: number },
     signal?: AbortSignal,

@@ -284,6 +284,28 @@ export type Erasures = { may: May; erasures: Erasure[] };
 /** What is asked for; `expires_us` for a hold only. */
 export type OrderWish = Pick<Order, "cameras" | "from_us" | "to_us" | "reason" | "authority"> & { expires_us?: UtcMicros };
 
+/** When something moved in a region. */
+export type MotionAnswer = {
+  spans: { camera: number; from_us: UtcMicros; to_us: UtcMicros; pictures: number }[];
+  /** For the next page. */
+  next: string | null;
+  coverage: {
+    from_us: UtcMicros;
+    to_us: UtcMicros;
+    cameras: { camera: number; share: number; unseen: [UtcMicros, UtcMicros][]; more: boolean }[];
+  };
+};
+export type MotionWish = {
+  cameras: number;
+  from_us: UtcMicros;
+  to_us: UtcMicros;
+  cells?: string | undefined;
+  limit?: number;
+  after?: string | undefined;
+};
+/** For each column, in percent of the time that was looked at; -1 where nobody looked. */
+export type MotionDensity = { from_us: UtcMicros; to_us: UtcMicros; rows: { camera: number; moved: number[] }[] };
+
 export type EventSeverity = "info" | "notice" | "warning" | "alarm";
 export type FoundEvent = {
   id: string;

@@ -11,10 +11,12 @@ import type { StreamKind, UtcMicros } from "../wire";
 import { camerasOf, MOST_CAMERAS, type PlaybackAddress } from "./address";
 import { type Playable, playable } from "./choice";
 import { heldSpans } from "./coverage";
+import type { Density } from "./draw";
 import { ExportDialog } from "./ExportDialog";
 import { Engine, RATES, type Rate } from "./engine";
 import { Gaps } from "./Gaps";
 import styles from "./Playback.module.css";
+import { Region } from "./Region";
 import { Screen } from "./Screen";
 import { centred, spanOf, type View, zoomed } from "./scale";
 import { Timeline } from "./Timeline";
@@ -101,6 +103,31 @@ function useCoverage(chosen: readonly Playable[], stream: StreamKind, view: View
   });
 }
 
+/** How much moved, for twice the visible span. It is asked anew seldom: it changes by the end only. */
+function useDensity(chosen: readonly Playable[], view: View): ReadonlyMap<number, Density> {
+  const ids = chosen.map((camera) => camera.id);
+  const gridUs = 2 ** Math.ceil(Math.log2(spanOf(view)));
+  const fromUs = Math.max(0, Math.floor((Math.floor(view.fromUs / gridUs) - 0.5) * gridUs));
+  const toUs = Math.floor((Math.ceil(view.toUs / gridUs) + 0.5) * gridUs);
+  const query = useQuery({
+    queryKey: ["density", ids, fromUs, toUs],
+    queryFn: ({ signal }) => api.density({ cameras: ids, from_us: fromUs, to_us: toUs, columns: 2400 }, signal),
+    placeholderData: keepPreviousData,
+    staleTime: 30_000,
+    refetchInterval: toUs > nodeNowUs() ? 30_000 : false,
+  });
+  const answer = query.data;
+  return useMemo(
+    () =>
+      new Map(
+        answer?.rows
+          .filter((row) => row.moved.some((percent) => percent >= 0))
+          .map((row) => [row.camera, { fromUs: answer.from_us, toUs: answer.to_us, moved: row.moved }]),
+      ),
+    [answer],
+  );
+}
+
 /** Holds change rarely, and whoever may not see them sees a timeline without them. */
 function useHeld(chosen: readonly Playable[]) {
   const holds = useQuery({ queryKey: ["holds"], queryFn: ({ signal }) => api.holds(signal), staleTime: 30_000 });
@@ -140,6 +167,7 @@ function Running({
   const [seen, setSeen] = useState(first);
   const coverage = useCoverage(chosen, stream, seen);
   const held = useHeld(chosen);
+  const density = useDensity(chosen, seen);
   const change = useCallback(
     (next: Partial<PlaybackAddress>) => go({ search: (old) => ({ ...old, ...next }), replace: true }),
     [go],
@@ -233,6 +261,7 @@ function Running({
     mark_in: () => mark("i", engine.nowUs()),
     mark_out: () => mark("o", engine.nowUs()),
     export: () => setExporting(true),
+    region: () => change({ r: address.r === undefined ? "" : undefined }),
     hold,
     time: () => document.querySelector<HTMLInputElement>("input[name='time']")?.focus(),
   });
@@ -250,21 +279,34 @@ function Running({
         onStream={(q) => change({ q })}
         onAdd={(id) => setCameras([...others(id), id].slice(-MOST_CAMERAS))}
         onExport={() => setExporting(true)}
+        onRegion={() => change({ r: address.r === undefined ? "" : undefined })}
+        searching={address.r !== undefined}
       />
-      <ul className={styles.screens} data-count={chosen.length}>
-        {chosen.map((camera) => (
-          <Screen
-            key={`${camera.id}-${stream}`}
-            {...{ engine, camera }}
-            coverage={coverage.data}
-            watermark={person}
-            onRemove={() => setCameras(others(camera.id))}
+      <div className={styles.middle}>
+        <ul className={styles.screens} data-count={chosen.length}>
+          {chosen.map((camera) => (
+            <Screen
+              key={`${camera.id}-${stream}`}
+              {...{ engine, camera }}
+              coverage={coverage.data}
+              watermark={person}
+              onRemove={() => setCameras(others(camera.id))}
+            />
+          ))}
+        </ul>
+        {address.r !== undefined && (
+          <Region
+            {...{ cameras: chosen, view: seen, inUs, outUs }}
+            region={address.r}
+            onRegion={(r) => change({ r })}
+            onSeek={seek}
+            onClose={() => change({ r: undefined })}
           />
-        ))}
-      </ul>
+        )}
+      </div>
       <div className={styles.bottom}>
         <Timeline
-          {...{ engine, view, inUs, outUs, onView, held }}
+          {...{ engine, view, inUs, outUs, onView, held, density }}
           cameras={chosen}
           coverage={coverage.data}
           onSettled={remember}

@@ -8,7 +8,7 @@ import { Button } from "../ui/controls";
 import type { Coverage, UtcMicros } from "../wire";
 import type { Playable } from "./choice";
 import { type HeldSpan, stateAt } from "./coverage";
-import { AXIS_PX, drawTimeline, type Palette, paletteOf, ROW_PX } from "./draw";
+import { AXIS_PX, type Density, drawTimeline, type Palette, paletteOf, ROW_PX } from "./draw";
 import type { Engine } from "./engine";
 import styles from "./Playback.module.css";
 import { following, panned, spanOf, usAt, type View, xOf, zoomed } from "./scale";
@@ -18,6 +18,7 @@ export type TimelineProps = {
   cameras: readonly Playable[];
   coverage: Coverage | undefined;
   held: readonly HeldSpan[];
+  density: ReadonlyMap<number, Density>;
   view: RefObject<View>;
   inUs: UtcMicros | undefined;
   outUs: UtcMicros | undefined;
@@ -44,6 +45,7 @@ export function Timeline({
   cameras,
   coverage,
   held,
+  density,
   view,
   inUs,
   outUs,
@@ -55,8 +57,8 @@ export function Timeline({
   const words = useWords();
   const theme = useSettings((settings) => settings.theme);
   const canvas = useRef<HTMLCanvasElement>(null);
-  const latest = useRef({ cameras, coverage, held, inUs, outUs });
-  latest.current = { cameras, coverage, held, inUs, outUs };
+  const latest = useRef({ cameras, coverage, held, density, inUs, outUs });
+  latest.current = { cameras, coverage, held, density, inUs, outUs };
   const hover = useRef<Pointer | undefined>(undefined);
   const setTip = useRef<(pointer: Pointer | undefined) => void>(undefined);
   const drag = useRef<{ pan: boolean; lastX: number } | undefined>(undefined);
@@ -159,6 +161,11 @@ export function Timeline({
         <span className={styles.legend}>
           <i data-gap /> {words("timeline_gap")}
         </span>
+        {density.size > 0 && (
+          <span className={styles.legend}>
+            <i data-motion /> {words("timeline_motion")}
+          </span>
+        )}
         {held.length > 0 && (
           <span className={styles.legend}>
             <i data-held /> {words("timeline_held")}
@@ -267,7 +274,7 @@ type Drawing = {
   canvas: RefObject<HTMLCanvasElement | null>;
   engine: Engine;
   view: RefObject<View>;
-  latest: RefObject<Pick<TimelineProps, "cameras" | "coverage" | "held" | "inUs" | "outUs">>;
+  latest: RefObject<Pick<TimelineProps, "cameras" | "coverage" | "held" | "density" | "inUs" | "outUs">>;
   hover: RefObject<{ us: UtcMicros } | undefined>;
   theme: string;
   height: number;
@@ -302,10 +309,21 @@ function useDrawing({ canvas, engine, view, latest, hover, theme, height, onView
           onView(followed);
         }
       }
-      const { cameras, coverage, held, inUs, outUs } = latest.current;
+      const { cameras, coverage, held, density, inUs, outUs } = latest.current;
       const nowUs = nodeNowUs();
       const half = (us: UtcMicros) => Math.round(xOf(view.current, us, width) * 2);
-      const signature = [view.current, half(headUs), half(nowUs), hover.current?.us, inUs, outUs, coverage, cameras, held];
+      const signature = [
+        view.current,
+        half(headUs),
+        half(nowUs),
+        hover.current?.us,
+        inUs,
+        outUs,
+        coverage,
+        cameras,
+        held,
+        density,
+      ];
       if (signature.every((value, index) => value === drawn[index])) return;
       drawn = signature;
       context.setTransform(scale, 0, 0, scale, 0, 0);
@@ -318,6 +336,7 @@ function useDrawing({ canvas, engine, view, latest, hover, theme, height, onView
         inUs,
         outUs,
         rows,
+        density: cameras.map((camera) => density.get(camera.id)),
         held: cameras.map((camera) => held.filter((span) => span.camera === camera.id)),
       });
     };

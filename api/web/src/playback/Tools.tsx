@@ -23,9 +23,25 @@ export type ToolsProps = {
   onStream(stream: StreamKind): void;
   onAdd(id: number): void;
   onExport(): void;
+  onRegion(): void;
+  searching: boolean;
 };
 
-export function Tools({ all, chosen, engine, stream, inUs, outUs, onSeek, onMark, onStream, onAdd, onExport }: ToolsProps) {
+export function Tools({
+  all,
+  chosen,
+  engine,
+  stream,
+  inUs,
+  outUs,
+  onSeek,
+  onMark,
+  onStream,
+  onAdd,
+  onExport,
+  onRegion,
+  searching,
+}: ToolsProps) {
   const words = useWords();
   const { us, playing, rate } = engine.use();
   return (
@@ -73,6 +89,9 @@ export function Tools({ all, chosen, engine, stream, inUs, outUs, onSeek, onMark
         {outUs !== undefined && ` ${clockTime(outUs)}`} ]
       </Button>
       <Button onPress={onExport}>{words("playback_export")}</Button>
+      <Button onPress={onRegion} aria-expanded={searching}>
+        {words("region_title")}
+      </Button>
       <AddCamera all={all} chosen={chosen} onAdd={onAdd} />
     </div>
   );

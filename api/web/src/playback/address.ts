@@ -1,9 +1,11 @@
-/** `/playback?c=1,2&t=1795399200.5&z=3600&i=…&o=…&q=sub`: cameras, play head, visible span in seconds, marks, stream. Times are
+/** `/playback?c=1,2&t=1795399200.5&z=3600&i=…&o=…&q=sub`: cameras, play head, visible span in seconds, marks, stream, and `r` the cells of a region
+ * that is searched. Times are
  * seconds UTC: short, and precise enough for a frame. */
 import type { StreamKind } from "../wire";
+import { cellsOf, cellsText } from "./region";
 
 export const MOST_CAMERAS = 4;
-export type PlaybackAddress = { c?: string; t?: number; z?: number; i?: number; o?: number; q?: StreamKind };
+export type PlaybackAddress = { c?: string; t?: number; z?: number; i?: number; o?: number; q?: StreamKind; r?: string };
 
 const seconds = (value: unknown): number | undefined => {
   const number = Number(value);
@@ -19,6 +21,8 @@ export function readPlayback(search: Record<string, unknown>): PlaybackAddress {
     if (value !== undefined) address[name] = value;
   }
   if (search.q === "main" || search.q === "sub") address.q = search.q;
+  // Present and empty: the search is open and nothing is drawn yet.
+  if (typeof search.r === "string" || typeof search.r === "number") address.r = cellsText(cellsOf(String(search.r)));
   return address;
 }
 

@@ -32,6 +32,9 @@ export function paletteOf(element: Element): Palette {
   };
 }
 
+/** How much moved, in equal columns of a span: percent, -1 where nobody looked. */
+export type Density = { fromUs: UtcMicros; toUs: UtcMicros; moved: readonly number[] };
+
 export type Scene = {
   view: View;
   headUs: UtcMicros;
@@ -40,6 +43,8 @@ export type Scene = {
   inUs: UtcMicros | undefined;
   outUs: UtcMicros | undefined;
   rows: readonly (CoverageRow | undefined)[];
+  /** By row. */
+  density: readonly (Density | undefined)[];
   /** By row. */
   held: readonly (readonly HeldSpan[])[];
 };
@@ -57,6 +62,9 @@ export function drawTimeline(
   context.fillStyle = palette.panel;
   context.fillRect(0, 0, width, height);
   for (const [index, row] of scene.rows.entries()) drawRow(surface, row, AXIS_PX + index * ROW_PX);
+  for (const [index, density] of scene.density.entries()) {
+    if (density) drawDensity(surface, density, AXIS_PX + index * ROW_PX);
+  }
   for (const [index, held] of scene.held.entries()) drawHeld(surface, held, AXIS_PX + index * ROW_PX);
   drawFuture(surface, scene.nowUs);
   drawAxis(surface);
@@ -119,6 +127,23 @@ function drawGap(
   context.lineWidth = 1;
   context.strokeRect(x + 0.5, y + 0.5, Math.max(0, width - 1), BAR_PX - 1);
   context.restore();
+}
+
+/** Movement is height on the bar, a pixel at least where there was any. A square root, so that little is not nothing. */
+function drawDensity({ context, width, palette, view }: Surface, { fromUs, toUs, moved }: Density, top: number): void {
+  const y = top + (ROW_PX + BAR_PX) / 2;
+  const each = (toUs - fromUs) / Math.max(1, moved.length);
+  context.fillStyle = palette.text;
+  context.globalAlpha = 0.75;
+  for (const [index, percent] of moved.entries()) {
+    if (percent <= 0) continue;
+    const left = xOf(view, fromUs + index * each, width);
+    const right = xOf(view, fromUs + (index + 1) * each, width);
+    if (right < 0 || left > width) continue;
+    const height = Math.max(1, Math.sqrt(percent / 100) * (BAR_PX - 2));
+    context.fillRect(left, y - height, Math.max(1, right - left), height);
+  }
+  context.globalAlpha = 1;
 }
 
 /** A hold is a line over the bar, closed at its ends; dashed while it waits for approval. */

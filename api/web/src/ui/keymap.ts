@@ -51,6 +51,7 @@ export const KEYMAP = {
     { act: "mark_in", keys: ["BracketLeft"], says: "playback_in" },
     { act: "mark_out", keys: ["BracketRight"], says: "playback_out" },
     { act: "export", keys: ["KeyE"], says: "playback_export" },
+    { act: "region", keys: ["KeyR"], says: "region_title" },
     { act: "hold", keys: ["Shift+KeyH"], says: "holds_ask" },
     { act: "time", keys: ["KeyT"], says: "keys_time" },
   ],
