@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod accounts;
+pub mod alarms;
 pub mod cameras;
 mod durable;
 pub mod events;

@@ -97,6 +97,18 @@ impl StateDir {
         self.path.join("motion")
     }
 
+    /// The file that rules and alarms are kept in.
+    #[must_use]
+    pub fn alarms(&self) -> PathBuf {
+        self.path.join("alarms.json")
+    }
+
+    /// Where it is kept how far each web hook is.
+    #[must_use]
+    pub fn hooks(&self) -> PathBuf {
+        self.path.join("hooks")
+    }
+
     /// The file of people.
     #[must_use]
     pub fn people(&self) -> PathBuf {

@@ -40,11 +40,15 @@ pub enum Action {
     RequestErasure,
     /// Decide about an erasure that somebody else asked for.
     ApproveErasure,
+    /// Say that one has seen an alarm and takes it on.
+    Acknowledge,
+    /// Decide for which events operators are called.
+    ChangeRules,
 }
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::Live,
         Self::Playback,
         Self::Still,
@@ -61,6 +65,8 @@ impl Action {
         Self::ApproveHold,
         Self::RequestErasure,
         Self::ApproveErasure,
+        Self::Acknowledge,
+        Self::ChangeRules,
     ];
 
     /// Whether video leaves the system: then there is an access record first, and a permit.
@@ -71,19 +77,21 @@ impl Action {
 
     /// Whether it concerns the node as a whole, so that a part of the site tree is not enough.
     fn is_about_the_node(self) -> bool {
-        matches!(self, Self::ReadRegister | Self::ReadMetrics | Self::ChangePeople)
+        matches!(self, Self::ReadRegister | Self::ReadMetrics | Self::ChangePeople | Self::ChangeRules)
     }
 
     /// The roles any one of which is enough.
     fn roles(self) -> &'static [Role] {
         match self {
-            Self::Live | Self::Playback | Self::Still | Self::Export => &[Role::Operator],
+            Self::Live | Self::Playback | Self::Still | Self::Export | Self::Acknowledge => &[Role::Operator],
             Self::Search => &[Role::Operator, Role::Admin],
             Self::ListCameras | Self::ReadHealth | Self::ReadHolds => &Role::ALL,
             Self::RequestHold | Self::RequestErasure => &[Role::Operator, Role::Admin],
             Self::ReadRegister => &[Role::Auditor],
             Self::ReadMetrics => &[Role::Admin, Role::Auditor],
-            Self::ChangeCameras | Self::ChangePeople | Self::ApproveHold | Self::ApproveErasure => &[Role::Admin],
+            Self::ChangeCameras | Self::ChangePeople | Self::ApproveHold | Self::ApproveErasure | Self::ChangeRules => {
+                &[Role::Admin]
+            }
         }
     }
 
@@ -107,6 +115,8 @@ impl Action {
             Self::ApproveHold => "approve_hold",
             Self::RequestErasure => "request_erasure",
             Self::ApproveErasure => "approve_erasure",
+            Self::Acknowledge => "acknowledge",
+            Self::ChangeRules => "change_rules",
         }
     }
 }

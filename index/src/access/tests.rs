@@ -56,14 +56,16 @@ fn expected(roles: &BTreeSet<Role>, action: Action, in_scope: bool, whole: bool)
     let is = |role| roles.contains(&role);
     let (operator, auditor, admin) = (is(Role::Operator), is(Role::Auditor), is(Role::Admin));
     match action {
-        Action::Live | Action::Playback | Action::Still | Action::Export => operator && !auditor && in_scope,
+        Action::Live | Action::Playback | Action::Still | Action::Export | Action::Acknowledge => {
+            operator && !auditor && in_scope
+        }
         Action::Search => (operator || admin) && !auditor && in_scope,
         Action::ListCameras | Action::ReadHealth | Action::ReadHolds => (operator || auditor || admin) && in_scope,
         Action::RequestHold | Action::RequestErasure => (operator || admin) && !auditor && in_scope,
         Action::ChangeCameras | Action::ApproveHold | Action::ApproveErasure => admin && !auditor && in_scope,
         Action::ReadRegister => auditor && in_scope && whole,
         Action::ReadMetrics => (auditor || admin) && in_scope && whole,
-        Action::ChangePeople => admin && !auditor && in_scope && whole,
+        Action::ChangePeople | Action::ChangeRules => admin && !auditor && in_scope && whole,
     }
 }
 

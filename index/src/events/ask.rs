@@ -83,6 +83,21 @@ struct Found {
 /// Answers a question.
 pub(super) fn ask(shared: &Shared, remembered: &Mutex<Remembered>, question: &Question) -> Result<Answer, AskError> {
     check(question)?;
+    answer_to(shared, remembered, question)
+}
+
+/// The newest events of a question without a text, as many as it says; and whether those are all.
+pub(super) fn gather(
+    shared: &Shared,
+    remembered: &Mutex<Remembered>,
+    question: &Question,
+) -> Result<(Vec<Kept>, bool), AskError> {
+    check(&Question { limit: question.limit.min(MAX_PAGE), ..question.clone() })?;
+    let answer = answer_to(shared, remembered, &Question { text: String::new(), ..question.clone() })?;
+    Ok((answer.events, answer.next.is_none()))
+}
+
+fn answer_to(shared: &Shared, remembered: &Mutex<Remembered>, question: &Question) -> Result<Answer, AskError> {
     let coverage = coverage(shared, question.window);
     let mut days = Vec::new();
     for (number, reader) in days_of(shared, question.window) {

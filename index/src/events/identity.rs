@@ -190,6 +190,15 @@ const CHINESE: &[&str] = &[
     "车主",
 ];
 
+/// Whether an item, as cameras name and fill it, says who somebody is: by its name, by the shape of its value, or because its
+/// value is a class whose objects are identities.
+#[must_use]
+pub fn identity_in_item(name: &str, value: &str) -> Option<Identity> {
+    let classes = matches!(name, "ClassTypes" | "Class" | "ObjectType" | "ObjectClass" | "Type");
+    let class = || value.split([' ', ',', ';']).filter(|_| classes).find_map(in_name);
+    in_name(name).or_else(class).or_else(|| in_text(value))
+}
+
 /// Whether an attribute's name speaks of identity.
 #[must_use]
 pub(super) fn in_name(name: &str) -> Option<Identity> {

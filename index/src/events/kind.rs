@@ -3,6 +3,9 @@
 //! Closed, so that a rule, a facet and a page know every value; what a camera calls by another name keeps that name as its
 //! *topic* and becomes [`Kind::CameraTopic`]. The numbers stand in index files: a number once given is never given again.
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use std::borrow::Cow;
+
 /// How much an event wants somebody's attention.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Severity {
@@ -197,9 +200,36 @@ kinds! {
     SignInBarred = 84 "signin.barred" Warning "登录被锁定" "sign-in barred";
     /// Somebody signed out.
     SignedOut = 85 "signin.ended" Info "退出登录" "signed out";
+    /// The node's own clock jumped.
+    NodeClock = 86 "node.clock" Warning "系统时钟跳变" "system clock stepped";
+    /// A message to another system was not delivered and is laid aside.
+    HookFailed = 87 "hook.failed" Warning "外发通知未送达" "web hook not delivered";
 
     /// An operator marked a moment.
     Bookmark = 90 "bookmark" Info "书签" "bookmark";
+}
+
+/// As their words, wherever they are written.
+macro_rules! written_as_word {
+    ($($type:ty, $what:literal;)*) => {$(
+        impl Serialize for $type {
+            fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+                s.serialize_str(self.word())
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+                let word = Cow::<'_, str>::deserialize(d)?;
+                Self::from_word(&word).ok_or_else(|| D::Error::custom(concat!("no such ", $what)))
+            }
+        }
+    )*};
+}
+
+written_as_word! {
+    Kind, "kind of event";
+    Severity, "severity";
 }
 
 impl Kind {

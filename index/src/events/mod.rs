@@ -30,7 +30,7 @@ pub use event::{
     Class, Event, EventError, EventId, Kept, MAX_ATTRIBUTES, MAX_OBJECTS, MAX_TEXT, MAX_WORD, NEWEST, OLDEST, Objects, Region,
     Source, Text,
 };
-pub use identity::{Identity, Refused};
+pub use identity::{Identity, Refused, identity_in_item};
 pub use kind::{Kind, Severity};
 pub use projection::{IndexError, IndexLimits};
 pub use question::{
@@ -83,6 +83,15 @@ impl Events {
     /// made anew.
     pub fn ask(&self, question: &Question) -> Result<Answer, AskError> {
         ask::ask(&self.shared, &self.remembered, question)
+    }
+
+    /// The newest events that a question asks for, up to its limit, which may be any number here: newest first, and whether those are
+    /// all. Text is not looked at.
+    ///
+    /// # Errors
+    /// As [`Events::ask`].
+    pub fn gather(&self, question: &Question) -> Result<(Vec<Kept>, bool), AskError> {
+        ask::gather(&self.shared, &self.remembered, question)
     }
 
     /// Takes at most [`MAX_BATCH`] events in, durably, and returns what became of each, in order. An event whose source gave

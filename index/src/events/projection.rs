@@ -26,8 +26,10 @@ use std::{
 };
 use tantivy::TantivyError;
 
-/// How long an event may wait for a commit.
-const COMMIT_EVERY: Duration = Duration::from_millis(350);
+/// How long an event may wait for a commit: half as long as the commit before took, within these bounds. So on a quick disk events
+/// are findable at once, and on a slow one a third of the time stays free for what else it has to do.
+const COMMIT_SOONEST: Duration = Duration::from_millis(80);
+const COMMIT_LATEST: Duration = Duration::from_millis(350);
 /// Events after which one is made in any case.
 const COMMIT_EVENTS: u64 = 50_000;
 /// Records read in one go.
@@ -161,7 +163,14 @@ struct Follower {
     broken: BTreeSet<i64>,
     waiting: u64,
     waiting_since: Option<Instant>,
+    /// How long an event waits for a commit now.
+    patience: Duration,
     noted: Instant,
+}
+
+/// How long events wait for the commit after one that took so long.
+fn patience_after(commit: Duration) -> Duration {
+    (commit / 2).clamp(COMMIT_SOONEST, COMMIT_LATEST)
 }
 
 impl Follower {
@@ -174,6 +183,7 @@ impl Follower {
             broken: BTreeSet::new(),
             waiting: 0,
             waiting_since: None,
+            patience: COMMIT_SOONEST,
             noted: Instant::now(),
             shared,
         };
@@ -306,13 +316,13 @@ impl Follower {
 
     /// Reads on, and commits when it is time.
     fn turn(&mut self) -> Result<(), IndexError> {
-        let due = self.waiting_since.map_or(COMMIT_EVERY, |since| COMMIT_EVERY.saturating_sub(since.elapsed()));
+        let due = self.waiting_since.map_or(COMMIT_LATEST, |since| self.patience.saturating_sub(since.elapsed()));
         let tail =
             if self.shared.stopping() { self.shared.journal.tail() } else { self.shared.journal.wait_beyond(self.cursor, due) };
         if tail > self.cursor {
             self.take(tail.min(Seq::new(self.cursor.get() + BATCH)))?;
         }
-        let waited = self.waiting_since.is_some_and(|since| since.elapsed() >= COMMIT_EVERY);
+        let waited = self.waiting_since.is_some_and(|since| since.elapsed() >= self.patience);
         if waited || self.waiting >= COMMIT_EVENTS {
             self.commit()?;
         }
@@ -382,9 +392,11 @@ impl Follower {
     }
 
     fn commit(&mut self) -> Result<(), IndexError> {
+        let begun = Instant::now();
         for day in self.days.values_mut().filter(|day| day.is_dirty()) {
             day.commit(self.cursor).map_err(|source| IndexError::Index { path: day.path.clone(), source })?;
         }
+        self.patience = patience_after(begun.elapsed());
         (self.waiting, self.waiting_since) = (0, None);
         self.tell();
         if self.noted.elapsed() >= NOTE_EVERY {
@@ -524,6 +536,12 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_quick_disk_makes_events_findable_soon_and_a_slow_one_is_left_a_third_of_its_time() {
+        let millis = |commit| patience_after(Duration::from_millis(commit)).as_millis();
+        assert_eq!([millis(5), millis(300), millis(600), millis(9_000)], [80, 150, 300, 350]);
+    }
 
     #[test]
     fn a_day_is_named_by_its_date() {

@@ -131,6 +131,32 @@ impl Columns {
     }
 }
 
+/// Cameras with smaller numbers are counted in a table by number.
+const DENSE: usize = 1 << 15;
+
+/// What of a block passed.
+struct Matching {
+    docs: [u32; COLLECT_BLOCK_BUFFER_LEN],
+    keys: [u64; COLLECT_BLOCK_BUFFER_LEN],
+    length: usize,
+    /// Room for a column's values.
+    values: [u64; COLLECT_BLOCK_BUFFER_LEN],
+}
+
+impl Default for Matching {
+    fn default() -> Self {
+        let none = [0; COLLECT_BLOCK_BUFFER_LEN];
+        Self { docs: [0; COLLECT_BLOCK_BUFFER_LEN], keys: none, length: 0, values: none }
+    }
+}
+
+impl Matching {
+    fn push(&mut self, doc: u32, key: u64) {
+        (self.docs[self.length], self.keys[self.length]) = (doc, key);
+        self.length += 1;
+    }
+}
+
 /// Goes through the matches of a day. Returns how many documents it looked at: what it cost.
 pub(super) fn scan(
     (number, searcher): (i64, &Searcher),
@@ -142,6 +168,7 @@ pub(super) fn scan(
 ) -> Result<u64, TantivyError> {
     let mut looked_at = 0;
     let mut column = (0, 0);
+    let mut cameras = if wants.facets { vec![0; DENSE] } else { Vec::new() };
     let weight = query.weight(EnableScoring::disabled_from_searcher(searcher))?;
     for (ordinal, segment) in searcher.segment_readers().iter().enumerate() {
         let columns = Columns::of(segment)?;
@@ -151,6 +178,7 @@ pub(super) fn scan(
         let mut docs = weight.scorer(segment, 1.0)?;
         let mut block = [0; COLLECT_BLOCK_BUFFER_LEN];
         let mut keys = [0; COLLECT_BLOCK_BUFFER_LEN];
+        let mut matching = Matching::default();
         loop {
             let filled = docs.fill_buffer(&mut block);
             looked_at += filled as u64;
@@ -162,7 +190,7 @@ pub(super) fn scan(
                 newest.offer(key, number, DocAddress::new(ordinal as u32, *doc));
                 counts.all += 1;
                 if wants.facets {
-                    counts.add_facets(&columns, *doc, key);
+                    matching.push(*doc, key);
                 }
                 if let Some(step) = wants.step_millis {
                     let here = millis_of(key).div_euclid(step);
@@ -174,11 +202,14 @@ pub(super) fn scan(
                     column.1 += 1;
                 }
             }
+            // Column by column: values that lie together are read together.
+            counts.add_facets(&columns, &mut matching, &mut cameras);
             if filled < COLLECT_BLOCK_BUFFER_LEN {
                 break;
             }
         }
     }
+    counts.add_cameras(&cameras);
     if column.1 > 0 {
         *counts.columns.entry(column.0).or_default() += column.1;
     }
@@ -195,12 +226,33 @@ fn passes(narrow: &Narrow, columns: &Columns, doc: u32, key: u64) -> bool {
 }
 
 impl Counts {
-    fn add_facets(&mut self, columns: &Columns, doc: u32, key: u64) {
+    /// Counts a block's matches and empties it; cameras of small numbers into `dense`.
+    fn add_facets(&mut self, columns: &Columns, matching: &mut Matching, dense: &mut [u64]) {
+        let Matching { docs, keys, length, values } = matching;
+        let filled = std::mem::take(length);
+        if filled == 0 {
+            return;
+        }
+        let (docs, values) = (&docs[..filled], &mut values[..filled]);
         self.kinds.resize(KINDS, 0);
-        self.kinds[columns.kind.get_val(doc) as usize % KINDS] += 1;
-        *self.cameras.entry(columns.camera.get_val(doc)).or_default() += 1;
-        self.severities[(columns.severity.get_val(doc) & 3) as usize] += 1;
-        self.hours[hour_of(millis_of(key)) as usize] += 1;
+        columns.kind.get_vals(docs, values);
+        values.iter().for_each(|kind| self.kinds[*kind as usize % KINDS] += 1);
+        columns.severity.get_vals(docs, values);
+        values.iter().for_each(|severity| self.severities[(*severity & 3) as usize] += 1);
+        columns.camera.get_vals(docs, values);
+        for camera in values.iter() {
+            match dense.get_mut(*camera as usize) {
+                Some(count) => *count += 1,
+                None => *self.cameras.entry(*camera).or_default() += 1,
+            }
+        }
+        keys[..filled].iter().for_each(|key| self.hours[hour_of(millis_of(*key)) as usize] += 1);
+    }
+
+    fn add_cameras(&mut self, dense: &[u64]) {
+        for (number, count) in (0..).zip(dense).filter(|(_, count)| **count > 0) {
+            *self.cameras.entry(number).or_default() += count;
+        }
     }
 
     /// Adds another day's.
