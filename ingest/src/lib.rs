@@ -12,6 +12,7 @@ mod lane;
 mod live;
 mod nal;
 mod notice;
+pub mod onvif;
 mod pace;
 mod parameters;
 pub mod picture;

@@ -99,6 +99,9 @@ async fn limited<T>(phase: Phase, limit: Duration, answer: impl Future<Output = 
     timeout(limit, answer).await.map_err(|_| Fault::TimedOut(phase))?.map_err(|error| fault(&error, phase))
 }
 
+/// Documents that are read; those in EXI are not, and `+gzip` is a name that retina does not know.
+const METADATA: [&str; 2] = ["vnd.onvif.metadata", "vnd.onvif.metadata.gzip"];
+
 fn choose(session: &Session<Described>, target: &Target) -> Result<Chosen, Fault> {
     let streams = session.streams();
     let towards_camera = back_channels(session.sdp());
@@ -121,7 +124,7 @@ fn choose(session: &Session<Described>, target: &Target) -> Result<Chosen, Fault
         streams[index].parameters()?;
         Some((index, audio_codec(streams[index].encoding_name())?))
     });
-    let metadata = target.metadata.then(|| find("application", &|name| name == "vnd.onvif.metadata")).flatten();
+    let metadata = target.metadata.then(|| find("application", &|name| METADATA.contains(&name))).flatten();
     Ok(Chosen { video: (video, codec), audio, metadata })
 }
 

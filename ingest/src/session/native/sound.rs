@@ -190,7 +190,8 @@ impl Documents {
     /// Takes a packet; hands on a whole document.
     pub(super) fn push(&mut self, packet: &Packet<'_>, broken: bool) -> Option<Bytes> {
         // A piece may be missing, unless what comes now is visibly a beginning.
-        let begins = packet.payload.trim_ascii_start().starts_with(b"<?xml") || packet.payload.starts_with(b"<tt:MetadataStream");
+        let text = packet.payload.trim_ascii_start();
+        let begins = text.starts_with(b"<?xml") || text.starts_with(b"<tt:MetadataStream") || text.starts_with(&[0x1f, 0x8b]);
         if broken {
             self.text.clear();
             self.spoilt = !begins;

@@ -143,9 +143,10 @@ fn audio_track(offer: &Description, media: &Media, url: &str) -> Option<Track> {
 }
 
 fn metadata_track(media: &Media, url: String) -> Option<Track> {
-    // Compressed documents (.gzip, +gzip, .exi) are left alone.
-    let plain = |format: &&u8| media.map(**format).is_some_and(|map| map.encoding == "VND.ONVIF.METADATA");
-    let format = media.formats.iter().find(plain)?;
+    // Documents in EXI are left alone. Of the two names for gzip the first is published, the second is that of newer drafts.
+    const READ: [&str; 3] = ["VND.ONVIF.METADATA", "VND.ONVIF.METADATA.GZIP", "VND.ONVIF.METADATA+GZIP"];
+    let read = |format: &&u8| media.map(**format).is_some_and(|map| READ.contains(&map.encoding.as_str()));
+    let format = media.formats.iter().find(read)?;
     let payload = Payload::Metadata(Documents::default());
     Some(Track::new(TrackKind::Metadata, url, vec![*format], VIDEO_RATE, payload, None))
 }
@@ -294,11 +295,12 @@ mod tests {
     }
 
     #[test]
-    fn q112_compressed_documents_are_left_alone() {
-        assert_eq!(
-            chosen(&format!("{VIDEO}{}", DOCUMENTS.replace("metadata/", "metadata.gzip/")), false, true),
-            "Video rtsp://h/a/v [96]"
-        );
+    fn q112_documents_with_gzip_are_asked_for_and_those_in_exi_are_left_alone() {
+        let named = |name: &str| chosen(&format!("{VIDEO}{}", DOCUMENTS.replace("metadata/", name)), false, true);
+        for gzip in ["metadata.gzip/", "metadata+gzip/"] {
+            assert_eq!(named(gzip), "Video rtsp://h/a/v [96]; Metadata rtsp://h/a/m [107]", "{gzip}");
+        }
+        assert_eq!(named("metadata.exi.onvif/"), "Video rtsp://h/a/v [96]");
     }
 
     #[test]
