@@ -5,6 +5,8 @@ use crate::{
     exports::Exports,
     figures::Figures,
     headers::Hosts,
+    hooks::Hooks,
+    metadata::Metadata,
     refusal::Refusal,
     sign_in::{logins::Logins, passwords::Passwords},
     sources::Sources,
@@ -13,6 +15,7 @@ use crate::{
 use index::{
     access::{Actor, Person, Register},
     accounts::{Accounts, Throttle},
+    alarms::Alarms,
     cameras::Cameras,
     events::Events,
     footage::Store,
@@ -53,6 +56,14 @@ pub struct Node {
     pub motion: Arc<Motion>,
     /// Rung after each commit of the journal.
     pub commits: watch::Receiver<()>,
+    /// Who else is told of alarms.
+    pub hooks: Hooks,
+    /// What operators are called for.
+    pub alarms: Arc<Alarms>,
+    /// The revision of the alarms, as it changes.
+    pub alarm_revisions: watch::Receiver<u64>,
+    /// What cameras tell beside their pictures, on its way to the journal.
+    pub metadata: Arc<Metadata>,
     /// Analytics boxes that report events.
     pub sources: Sources,
     /// Who watched what.

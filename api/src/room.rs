@@ -10,8 +10,12 @@ use crate::{
     exports::Exports,
     figures::Figures,
     headers::Hosts,
+    hooks::Hooks,
     memory,
+    metadata::Metadata,
     node::{Node, Reads, Shared},
+    outages::{self, Outages, Told},
+    own::{DiskRoom, Own},
     routes,
     sign_in::{logins::Logins, passwords::Passwords},
     sources::Sources,
@@ -22,6 +26,7 @@ use axum_server::{Handle, accept::NoDelayAcceptor, tls_rustls::RustlsConfig};
 use index::{
     access::Register,
     accounts::Accounts,
+    alarms::Alarms,
     cameras::Cameras,
     events::{Events, IndexLimits},
     footage::{Setup, Store, VolumeSetup},
@@ -36,11 +41,14 @@ use std::{
     net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::{
     signal::unix::{SignalKind, signal},
-    sync::watch,
+    sync::{
+        mpsc::{self, error::TrySendError},
+        oneshot, watch,
+    },
 };
 
 /// How long requests that are under way may take to finish when the node stops.
@@ -54,6 +62,11 @@ const HEADER_PATIENCE: Duration = Duration::from_secs(15);
 /// Passwords hashed at once: each takes 19 MiB and a core for tens of milliseconds.
 const HASHES_AT_ONCE: usize = 2;
 
+/// Events of cameras that may wait to be written.
+const CAMERA_EVENTS: usize = 8192;
+/// How often it is looked whether what was held back is due.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
 /// Questions to the index of events at once: each is some tens of milliseconds of a core.
 const SEARCHES_AT_ONCE: usize = 2;
 
@@ -66,6 +79,7 @@ pub struct Room {
     handle: Handle<SocketAddr>,
     serving: tokio::task::JoinHandle<std::io::Result<()>>,
     sweeping: tokio::task::JoinHandle<()>,
+    hearing: (oneshot::Sender<()>, tokio::task::JoinHandle<()>),
     /// Held, not read: whoever holds it is this node.
     _state: StateDir,
 }
@@ -114,6 +128,12 @@ impl Room {
         journal.on_commit(move |_| ring.send_replace(()));
         let limits = IndexLimits { keep_days: config.event_days };
         let events = Events::open(&state.events(), Arc::clone(&journal), limits).context("open the index of events")?;
+        let (tell, alarm_revisions) = watch::channel(0);
+        let changed = move |revision| {
+            tell.send_replace(revision);
+        };
+        let alarms = Alarms::open(&state.alarms(), Arc::clone(&journal), changed).context("open the rules and alarms")?;
+        let hooks = Hooks::start(&state.hooks(), &config.hooks, &journal, &commits).context("make the directory of web hooks")?;
         let register = Register::open(Arc::clone(&journal)).context("open the access register")?;
         let accounts = Accounts::open(&state.people(), Arc::clone(&journal)).context("open the people file")?;
         let key = NodeKey::open_or_create(&state.key()).context("open the key for camera passwords")?;
@@ -124,7 +144,12 @@ impl Room {
         let store = Store::open(store_setup(&config, &state), Arc::clone(&journal)).context("open the footage store")?;
         let motion =
             Motion::open(&state.motion(), Arc::clone(&store) as Arc<dyn Footage>).context("open what is kept of motion")?;
-        let ingest = start_ingest(&config, &store, &journal, &catalogue, &motion)?;
+        let events = Arc::new(events);
+        let metadata =
+            Metadata::start(Arc::clone(&events), Arc::clone(&catalogue)).context("start the thread that reads metadata")?;
+        let metadata = Arc::new(metadata);
+        let (tell, told) = mpsc::channel(CAMERA_EVENTS);
+        let ingest = start_ingest(&config, &store, &journal, &catalogue, &motion, &metadata, tell)?;
         let node = Arc::new(Node {
             sources: Sources::new(&config.sources),
             id: state.node(),
@@ -140,9 +165,13 @@ impl Room {
             config,
             store,
             journal,
-            events: Arc::new(events),
+            events,
             motion,
+            metadata,
             commits,
+            alarms: Arc::new(alarms),
+            hooks,
+            alarm_revisions,
             searches: Reads::new(SEARCHES_AT_ONCE),
             register,
             catalogue,
@@ -163,10 +192,12 @@ impl Room {
         server.http_builder().http1().header_read_timeout(HEADER_PATIENCE);
         let serving = tokio::spawn(server.serve(app));
         let sweeping = tokio::spawn(sweep(node.clone()));
+        let (ended, end) = oneshot::channel();
+        let hearing = (ended, tokio::spawn(hear(told, end, Arc::clone(&node.journal), Arc::clone(&node.catalogue))));
         tracing::info!(%address, fingerprint, cameras = node.catalogue.list().len(), "recording, and listening for HTTPS");
         let started = Record::new(UtcMicros::now(), "node.started", serde_json::json!({ "version": env!("CARGO_PKG_VERSION") }));
         drop(node.journal.append(started));
-        Ok(Self { node, address, handle, serving, sweeping, _state: state })
+        Ok(Self { node, address, handle, serving, sweeping, hearing, _state: state })
     }
 
     /// Takes the volumes and the cameras of the configuration file as they are now. Other keys are read at start only.
@@ -190,19 +221,25 @@ impl Room {
     /// Stops in the stated order, losing nothing that was received.
     pub async fn drain(self) {
         tracing::info!("stopping");
-        let Self { node, handle, serving, sweeping, .. } = self;
+        let Self { node, handle, serving, sweeping, hearing: (ended, hearing), .. } = self;
         sweeping.abort();
         node.logins.end_all();
         node.exports.stop();
         handle.graceful_shutdown(Some(GRACE));
         node.ingest.drain().await;
         let _ = serving.await;
+        // What the cameras' sessions told and was held back.
+        let _ = ended.send(());
+        let _ = hearing.await;
         let parts = node.clone();
         let closed = tokio::task::spawn_blocking(move || {
+            // No camera tells anything any more: what it told is made durable before the journal ends.
+            parts.metadata.close();
             parts.store.close();
             parts.motion.close();
             drop(parts.journal.append(Record::new(UtcMicros::now(), "node.stopped", serde_json::json!({}))));
             parts.journal.close();
+            parts.alarms.close();
             // The last records are in the journal now, and so can be found at once after the next start.
             parts.events.close();
         });
@@ -211,6 +248,12 @@ impl Room {
         }
         tracing::info!("stopped");
     }
+}
+
+/// Room on the disk of a directory; `None` if the system does not say.
+fn disk_room(path: &Path) -> Option<DiskRoom> {
+    let stat = rustix::fs::statvfs(path).ok()?;
+    Some(DiskRoom { free: stat.f_bavail * stat.f_frsize, total: stat.f_blocks * stat.f_frsize })
 }
 
 fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
@@ -261,6 +304,8 @@ fn start_ingest(
     journal: &Arc<Journal>,
     catalogue: &Arc<Cameras>,
     motion: &Arc<Motion>,
+    metadata: &Arc<Metadata>,
+    tell: mpsc::Sender<CameraEvent>,
 ) -> anyhow::Result<Ingest> {
     let cores = match config.ingest_cores {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
@@ -269,14 +314,20 @@ fn start_ingest(
     let pictures = picture_setup(config, journal, catalogue, motion);
     let journal = Arc::clone(journal);
     let cameras = Arc::clone(catalogue);
+    let metadata = Arc::clone(metadata);
     Ingest::start(IngestSetup {
         store: Arc::clone(store),
         cores,
         tick: config.ingest_tick,
         allow: AddressPolicy::new(config.allow_networks.clone()),
-        on_event: Box::new(move |event| drop(journal.append(record(&event, cameras.get(event.stream.camera))))),
+        // Told by the reading threads: the queue is never waited for. One that does not fit is written as it is.
+        on_event: Box::new(move |event| {
+            if let Err(TrySendError::Full(event) | TrySendError::Closed(event)) = tell.try_send(event) {
+                drop(journal.append(record(&event, cameras.get(event.stream.camera))));
+            }
+        }),
         memory: Arc::new(Memory(Arc::clone(catalogue))),
-        on_metadata: Box::new(|_, _, _| {}),
+        on_metadata: Box::new(move |stream, received, document| metadata.tell(stream, received, document)),
         pictures,
     })
     .context("start the threads that talk to cameras")
@@ -293,6 +344,37 @@ fn picture_setup(config: &Config, journal: &Arc<Journal>, catalogue: &Arc<Camera
             drop(journal.append(event.into_record(UtcMicros::now())));
         }),
     }
+}
+
+/// Writes what the sessions with cameras tell into the journal; cameras that go or come together as one event.
+/// Ends, with nothing held back, when `end` is rung.
+async fn hear(
+    mut told: mpsc::Receiver<CameraEvent>,
+    mut end: oneshot::Receiver<()>,
+    journal: Arc<Journal>,
+    cameras: Arc<Cameras>,
+) {
+    let mut outages = Outages::default();
+    let mut turns = tokio::time::interval(LOOK_EVERY);
+    let write = |told: Told| {
+        let record = match told {
+            Told::One(event) => record(&event, cameras.get(event.stream.camera)),
+            Told::Many(events) => outages::record(&events, |id| Some(cameras.get(id)?.camera), UtcMicros::now()),
+        };
+        drop(journal.append(record));
+    };
+    loop {
+        tokio::select! {
+            biased;
+            event = told.recv() => match event {
+                Some(event) => outages.take(event, Instant::now()).into_iter().for_each(write),
+                None => break,
+            },
+            _ = &mut end => break,
+            _ = turns.tick() => outages.due(Instant::now()).into_iter().for_each(write),
+        }
+    }
+    outages.rest().into_iter().for_each(write);
 }
 
 /// A camera's event as the journal keeps it: with the camera's name and place, so that it is found by them whatever the camera
@@ -330,11 +412,18 @@ impl DriverMemory for Memory {
     }
 }
 
-/// Ends logins that went idle and accesses that nobody uses any more, and removes old exports.
+/// Ends logins that went idle and accesses that nobody uses any more, removes old exports, and looks at the node's own disk and
+/// clock.
 async fn sweep(node: Shared) {
     let mut turns = tokio::time::interval(SWEEP_EVERY);
+    let mut own = Own::new(UtcMicros::now(), Instant::now());
     loop {
         turns.tick().await;
+        let state_dir = node.config.state_dir.clone();
+        let room = node.blocking(move |_| disk_room(&state_dir)).await.ok().flatten();
+        for event in own.look(room, UtcMicros::now(), Instant::now()) {
+            drop(node.journal.append(event.into_record(UtcMicros::now())));
+        }
         node.logins.sweep(|name| node.person(name).is_some(), crate::visit::Visit::sweep);
         let swept = node.blocking(|node| node.exports.sweep(UtcMicros::now())).await;
         if swept.is_err() {

@@ -31,6 +31,32 @@ pub(super) struct File {
     pub(super) events: Events,
     #[serde(default, rename = "source")]
     pub(super) sources: Vec<SourceEntry>,
+    #[serde(default)]
+    pub(super) alarms: Alarms,
+    #[serde(default, rename = "hook")]
+    pub(super) hooks: Vec<HookEntry>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct HookEntry {
+    pub(super) name: String,
+    pub(super) url: String,
+    pub(super) secret_file: PathBuf,
+    pub(super) allow_networks: Vec<String>,
+    pub(super) authority_file: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Alarms {
+    pub(super) budget_per_day: u32,
+}
+
+impl Default for Alarms {
+    fn default() -> Self {
+        Self { budget_per_day: 144 }
+    }
 }
 
 #[derive(Deserialize)]

@@ -9,14 +9,14 @@ mod file;
 pub use amount::ByteCount;
 pub use file::LogFormat;
 
-use crate::sources::SourceConfig;
+use crate::{hooks::HookConfig, sources::SourceConfig};
 use file::{CameraEntry, File};
 use index::{
     access::Scope,
     footage::shortfall,
     model::{Camera, Credentials, Secret, Tier},
 };
-use ingest::{Network, NetworkError};
+use ingest::{AddressPolicy, Network, NetworkError};
 use std::{
     collections::HashSet,
     net::SocketAddr,
@@ -70,6 +70,10 @@ pub struct Config {
     pub sources: Vec<SourceConfig>,
     /// How many days of events stay findable.
     pub event_days: u32,
+    /// Who else is told of alarms.
+    pub hooks: Vec<HookConfig>,
+    /// How many alarms a day one operator can look into.
+    pub alarm_budget_per_day: u32,
     /// How log lines are written.
     pub log_format: LogFormat,
     /// What is logged, as tracing's `EnvFilter` reads it.
@@ -216,6 +220,7 @@ impl Config {
         }
         check_fit(&file.footage, &volumes, &cameras)?;
         let sources = check_sources(&file.sources, &file_path)?;
+        let hooks = check_hooks(&file.hooks, &file_path)?;
         let metrics_token = match &file.metrics.token_file {
             Some(path) => Some(read_secret(&file_path(path), "metrics.token_file")?),
             None => None,
@@ -270,10 +275,21 @@ impl Config {
             cameras,
             metrics_token,
             sources,
+            hooks,
             event_days: match file.events.keep_days {
                 days @ 30..=3650 => days,
                 days => {
                     return Err(problem("events.keep_days", format!("{days} days"), "Keep 30 to 3650 days of events findable"));
+                }
+            },
+            alarm_budget_per_day: match file.alarms.budget_per_day {
+                alarms @ 1..=100_000 => alarms,
+                alarms => {
+                    return Err(problem(
+                        "alarms.budget_per_day",
+                        format!("{alarms} a day"),
+                        "Write 1 to 100000; 144 is one in ten minutes",
+                    ));
                 }
             },
             log_format: file.log.format,
@@ -356,6 +372,45 @@ fn check_sources(entries: &[file::SourceEntry], file_path: &dyn Fn(&Path) -> Pat
         sources.push(SourceConfig { name: entry.name.clone(), token, scopes, rate_per_s: entry.rate_per_s });
     }
     Ok(sources)
+}
+
+fn check_hooks(entries: &[file::HookEntry], file_path: &dyn Fn(&Path) -> PathBuf) -> Result<Vec<HookConfig>, Problem> {
+    let mut hooks: Vec<HookConfig> = Vec::new();
+    for (n, entry) in entries.iter().enumerate() {
+        let place = format!("hook {:?} (the {}. [[hook]])", entry.name, n + 1);
+        if entry.name.trim().is_empty() || hooks.iter().any(|hook| hook.name == entry.name) {
+            return Err(problem(place, "its name is empty or another hook's", "Name each receiver once"));
+        }
+        let networks = entry.allow_networks.iter().map(|text| text.parse()).collect::<Result<Vec<Network>, NetworkError>>();
+        let networks =
+            networks.map_err(|error| problem(place.as_str(), error.to_string(), "Write networks as \"192.0.2.0/24\""))?;
+        let bad = |what: &str| problem(place.as_str(), what, "Write url = \"https://receiver.example/alarms\"");
+        let url = url::Url::parse(&entry.url).map_err(|_| bad("its url cannot be read"))?;
+        let loopback = networks.iter().all(|network| network.to_string().starts_with("127."));
+        if url.host().is_none() || !(url.scheme() == "https" || (url.scheme() == "http" && loopback)) {
+            return Err(bad("its url is not https; http is for this machine itself only"));
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(bad("its url holds a password; messages are signed instead"));
+        }
+        if networks.is_empty() {
+            return Err(problem(
+                place,
+                "it names no network",
+                "Write where the receiver is: allow_networks = [\"192.0.2.0/24\"]",
+            ));
+        }
+        let secret = read_secret(&file_path(&entry.secret_file), &format!("{place}: secret_file"))?;
+        if secret.expose().len() < 32 {
+            return Err(problem(place, "its secret is shorter than 32 characters", "Make one with: openssl rand -hex 32"));
+        }
+        let authority = entry.authority_file.as_deref().map(|path| {
+            std::fs::read(file_path(path)).map_err(|error| problem(place.as_str(), error.to_string(), "Name a readable PEM file"))
+        });
+        let allow = AddressPolicy::new(networks);
+        hooks.push(HookConfig { name: entry.name.clone(), url, secret, allow, authority: authority.transpose()? });
+    }
+    Ok(hooks)
 }
 
 fn check_camera(

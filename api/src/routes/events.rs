@@ -248,12 +248,12 @@ fn refused(error: &AskError) -> Refusal {
     }
 }
 
-fn words((zh, en): (&str, &str)) -> Words {
+pub(super) fn words((zh, en): (&str, &str)) -> Words {
     Words { zh: zh.to_owned(), en: en.to_owned() }
 }
 
 /// What an operator reads: what the source said, or what the kind says.
-fn said(text: &Text, kind: Kind) -> Words {
+pub(super) fn said(text: &Text, kind: Kind) -> Words {
     if text.is_empty() {
         return words(kind.name());
     }

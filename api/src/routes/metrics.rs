@@ -11,7 +11,10 @@ use ingest::{
     StreamState, StreamStatus,
     picture::{PictureState, PictureStatus},
 };
-use std::{fmt::Write, sync::atomic::Ordering};
+use std::{
+    fmt::Write,
+    sync::{PoisonError, atomic::Ordering},
+};
 
 /// Figures in Prometheus' text format. For auditors and administrators, or with the configured token.
 #[utoipa::path(get, path = "/metrics",
@@ -74,6 +77,28 @@ fn events(page: &mut Page, node: &Shared) {
     page.kind("identity_refused_total", "counter");
     for (door, why, count) in node.events.refused.all() {
         page.with("identity_refused_total", &format!("door=\"{door}\",why=\"{}\"", why.word()), count);
+    }
+    page.kind("hook_taken_total", "counter");
+    for (name, state) in node.hooks.states() {
+        page.with("hook_taken_total", &format!("hook=\"{}\"", name.replace(['"', '\\', '\n'], "_")), state.taken);
+    }
+    page.kind("hook_failing", "gauge");
+    for (name, state) in node.hooks.states() {
+        let label = format!("hook=\"{}\"", name.replace(['"', '\\', '\n'], "_"));
+        page.with("hook_failing", &label, u8::from(state.failing.is_some()));
+    }
+    let metadata = &node.metadata.figures;
+    for (name, value) in [
+        ("metadata_documents_total", &metadata.documents),
+        ("metadata_documents_dropped_total", &metadata.dropped),
+        ("metadata_events_total", &metadata.events),
+        ("metadata_events_shed_total", &metadata.shed),
+    ] {
+        page.one(name, "counter", value.load(Ordering::Relaxed));
+    }
+    page.kind("metadata_unreadable_total", "counter");
+    for (why, count) in metadata.unreadable.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        page.with("metadata_unreadable_total", &format!("why=\"{why}\""), count);
     }
 }
 

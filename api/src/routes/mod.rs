@@ -1,6 +1,7 @@
 //! One file per resource: its wire types beside its handlers. This file is the list of all of them, each with its door.
 
 mod access_records;
+mod alarms;
 mod cameras;
 mod coverage;
 mod custody;
@@ -18,6 +19,7 @@ mod metrics;
 mod motion;
 mod people;
 mod retention;
+mod rules;
 mod stills;
 mod tree;
 mod version;
@@ -85,6 +87,13 @@ pub fn all(node: &Shared) -> (Router<Shared>, OpenApi, Vec<Entry>) {
         .add(Door::Needs(Action::Search), routes!(events::feed::feed))
         .add(Door::Needs(Action::Search), routes!(events::reports::bookmark))
         .add(Door::Reporter, routes!(events::reports::report))
+        .add(Door::Needs(Action::Search), routes!(alarms::list))
+        .add(Door::Needs(Action::Acknowledge), routes!(alarms::acknowledge))
+        .add(Door::Needs(Action::Search), routes!(rules::list))
+        .add(Door::Needs(Action::ChangeRules), routes!(rules::add))
+        .add(Door::Needs(Action::ChangeRules), routes!(rules::change))
+        .add(Door::Needs(Action::ChangeRules), routes!(rules::remove))
+        .add(Door::Needs(Action::ChangeRules), routes!(rules::rate))
         .add(Door::Needs(Action::ChangeCameras), routes!(cameras::add))
         .add(Door::Needs(Action::ChangeCameras), routes!(cameras::change))
         .add(Door::Needs(Action::ChangeCameras), routes!(cameras::remove))

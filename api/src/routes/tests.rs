@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use std::net::SocketAddr;
 use tower::ServiceExt;
 
+mod alarms;
 mod events;
 mod motion;
 

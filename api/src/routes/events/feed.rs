@@ -5,8 +5,10 @@
 //! Rights are looked at anew for every batch.
 //!
 //! node → page: `{"hello":{"tail":12}}` first, then `{"seq":13,"event":{…}}` for each event and `{"seen":20}` after records
-//! that are none of the page's business, so that it resumes behind them.
+//! that are none of the page's business, so that it resumes behind them. `{"alarms":[…],"all":true}` are the alarms as they now are: all of
+//! them at first, then those that changed.
 
+use super::super::alarms::{AlarmBody, reaches};
 use super::{EventBody, reach};
 use crate::{
     authority::Authority,
@@ -86,6 +88,8 @@ async fn run(authority: Authority, mut after: Seq, mut socket: WebSocket) {
     if !send(&mut socket, hello.to_string()).await {
         return;
     }
+    let mut revisions = authority.node().alarm_revisions.clone();
+    let mut revision = 0;
     let mut ping = tokio::time::interval_at(tokio::time::Instant::now() + PING_EVERY, PING_EVERY);
     loop {
         commits.mark_unchanged();
@@ -94,8 +98,13 @@ async fn run(authority: Authority, mut after: Seq, mut socket: WebSocket) {
             Ok(false) => {}
             Err(()) => return,
         }
+        revisions.mark_unchanged();
+        if deliver_alarms(&authority, &mut revision, &mut socket).await.is_err() {
+            return;
+        }
         tokio::select! {
             () = ended.cancelled() => return,
+            changed = revisions.changed() => if changed.is_err() { return },
             changed = commits.changed() => if changed.is_err() { return },
             _ = ping.tick() => if tokio::time::timeout(SEND_PATIENCE, socket.send(Message::Ping(Default::default()))).await.is_err() { return },
             message = socket.recv() => match message {
@@ -129,6 +138,25 @@ async fn deliver(authority: &Authority, after: &mut Seq, socket: &mut WebSocket)
     Ok(more)
 }
 
+/// Sends the alarms that changed since a revision; those in reach by the rights of now. `Err` when the feed is over.
+async fn deliver_alarms(authority: &Authority, revision: &mut u64, socket: &mut WebSocket) -> Result<(), ()> {
+    let first = *revision == 0;
+    if !first && authority.node().alarms.state().revision() == *revision {
+        return Ok(());
+    }
+    let reach = reach(&authority.renewed().map_err(drop)?).map_err(drop)?;
+    let bodies: Vec<AlarmBody> = {
+        let state = authority.node().alarms.state();
+        let changed = state.alarms_since(*revision).filter(|alarm| reaches(&reach, alarm.camera)).map(AlarmBody::of).collect();
+        *revision = state.revision().max(1);
+        changed
+    };
+    if (first || !bodies.is_empty()) && !send(socket, json!({ "alarms": bodies, "all": first }).to_string()).await {
+        return Err(());
+    }
+    Ok(())
+}
+
 /// The next events in reach, and up to where the journal was looked at.
 fn batch(node: &crate::node::Node, after: Seq, reach: &Reach) -> (Vec<Kept>, Seq) {
     let (mut events, mut seen) = (Vec::new(), after);
@@ -146,10 +174,7 @@ fn batch(node: &crate::node::Node, after: Seq, reach: &Reach) -> (Vec<Kept>, Seq
 }
 
 fn within(reach: &Reach, kept: &Kept) -> bool {
-    match reach {
-        Reach::Everything => true,
-        Reach::Cameras(cameras) => kept.event.camera.is_some_and(|camera| cameras.contains(&camera)),
-    }
+    reaches(reach, kept.event.camera)
 }
 
 async fn send(socket: &mut WebSocket, text: String) -> bool {

@@ -25,7 +25,7 @@ impl Fixture {
         fixture
     }
 
-    async fn until_indexed(&self) {
+    pub(super) async fn until_indexed(&self) {
         let node = self.room.node.clone();
         let current = move || node.events.wait_indexed(node.journal.tail(), Duration::from_secs(240));
         assert!(tokio::task::spawn_blocking(current).await.expect("it ran"), "the index follows");
