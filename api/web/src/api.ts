@@ -31,6 +31,9 @@ import type {
   People,
   Purpose,
   Retention,
+  RuleRate,
+  Rules,
+  RuleWish,
   StreamKind,
   UtcMicros,
 } from "./wire";
@@ -198,6 +201,13 @@ export const api = {
     json<MotionAnswer>("GET", `/motion${query(wish)}`, undefined, signal, PATIENCE_FOR_SUMS_MS),
   density: (wanted: { cameras: number[]; from_us: UtcMicros; to_us: UtcMicros; columns: number }, signal?: AbortSignal) =>
     json<MotionDensity>("GET", `/motion/density${query({ ...wanted, cameras: wanted.cameras.join(",") })}`, undefined, signal),
+  acknowledge: (id: string) => act(json<void>("POST", `/alarms/${encodeURIComponent(id)}/acknowledge`, {})),
+  rules: (signal?: AbortSignal) => json<Rules>("GET", "/rules", undefined, signal),
+  addRule: (wish: RuleWish) => act(json<void>("POST", "/rules", wish)),
+  changeRule: (id: number, wish: RuleWish) => act(json<void>("PUT", `/rules/${id}`, wish)),
+  removeRule: (id: number) => act(json<void>("DELETE", `/rules/${id}`)),
+  /** How often a rule would have called lately; nothing is saved. */
+  ruleRate: (wish: RuleWish, signal?: AbortSignal) => json<RuleRate>("POST", "/rules/rate", wish, signal, PATIENCE_FOR_SUMS_MS),
   ledger: (
     wanted: { from_us: UtcMicros; to_us: UtcMicros; by: LedgerBy; stream: StreamKind; place?: string; levels?: number },
     signal?: AbortSignal,

@@ -10,9 +10,12 @@ type Settings = {
   theme: Theme;
   /** Keys that work alone, without Control: off for whoever dictates. */
   singleKeys: boolean;
+  /** Whether alarms ring here. */
+  sound: boolean;
   setLanguage(language: Language): void;
   setTheme(theme: Theme): void;
   setSingleKeys(singleKeys: boolean): void;
+  setSound(sound: boolean): void;
 };
 
 export const useSettings = create<Settings>()(
@@ -21,11 +24,13 @@ export const useSettings = create<Settings>()(
       language: "zh",
       theme: "dark",
       singleKeys: true,
+      sound: true,
       setLanguage: (language) => set({ language }),
       setTheme: (theme) => set({ theme }),
       setSingleKeys: (singleKeys) => set({ singleKeys }),
+      setSound: (sound) => set({ sound }),
     }),
-    { name: "haohe-settings", partialize: ({ language, theme, singleKeys }) => ({ language, theme, singleKeys }) },
+    { name: "haohe-settings", partialize: ({ language, theme, singleKeys, sound }) => ({ language, theme, singleKeys, sound }) },
   ),
 );
 

@@ -305,6 +305,51 @@ export type MotionWish = {
 };
 /** For each column, in percent of the time that was looked at; -1 where nobody looked. */
 export type MotionDensity = { from_us: UtcMicros; to_us: UtcMicros; rows: { camera: number; moved: number[] }[] };
+export type Urgency = "urgent" | "high" | "medium";
+export type Alarm = {
+  id: string;
+  event: string;
+  rule: number;
+  rule_name: string;
+  urgency: Urgency;
+  kind: string;
+  kind_name: Both;
+  camera: number | null;
+  name: string;
+  place: string[];
+  text: Both;
+  at_us: UtcMicros;
+  raised_us: UtcMicros;
+  last_us: UtcMicros;
+  /** Events after the first. */
+  repeats: number;
+  acknowledged: { by: string; at_us: UtcMicros } | null;
+};
+/** Hours on the district's clocks, both ends included, past midnight if `to_hour` is smaller; days Monday first. */
+export type Schedule = { from_hour: number; to_hour: number; days: boolean[] };
+export type Rule = {
+  id: number;
+  name: string;
+  enabled: boolean;
+  kinds: string[];
+  severity: EventSeverity;
+  under: string[];
+  cameras: number[];
+  text: string;
+  schedule: Schedule;
+  urgency: Urgency;
+  group_s: number;
+  hold_off_s: number;
+};
+export type RuleWish = Omit<Rule, "id">;
+export type Rules = { rules: Rule[]; budget_per_day: number };
+export type RuleRate = {
+  days: { from_us: UtcMicros; events: number; alarms: number }[];
+  counted_from_us: UtcMicros;
+  /** null: less than an hour is known. */
+  alarms_per_day: number | null;
+  budget_per_day: number;
+};
 
 export type EventSeverity = "info" | "notice" | "warning" | "alarm";
 export type FoundEvent = {

@@ -1,4 +1,4 @@
-/** Administration: cameras and people. What the configuration file manages is shown and not changed here. */
+/** Administration: cameras, people and rules. What the configuration file manages is shown and not changed here. */
 import { useNavigate, useSearch } from "@tanstack/react-router";
 import styles from "../health/Health.module.css";
 import { useWords } from "../i18n";
@@ -7,6 +7,7 @@ import { Choice } from "../ui/controls";
 import type { Section } from "./address";
 import { Cameras } from "./Cameras";
 import { People } from "./People";
+import { Rules } from "./Rules";
 
 export function Admin() {
   const words = useWords();
@@ -24,11 +25,12 @@ export function Admin() {
           options={[
             { value: "cameras", text: words("health_cameras") },
             { value: "people", text: words("people_label") },
+            { value: "rules", text: words("rules_label") },
           ]}
           onChange={(section) => go({ search: section === "cameras" ? {} : { s: section }, replace: true })}
         />
       </div>
-      {s === "cameras" ? <Cameras /> : <People />}
+      {s === "rules" ? <Rules /> : s === "people" ? <People /> : <Cameras />}
     </div>
   );
 }

@@ -1,14 +1,20 @@
 /**
- * New events as they happen: one socket, resumed after the last number that was heard, for ever. The node catches up from its
- * journal, so a page that was cut off misses nothing; how long it has been cut off is shown.
+ * What happens, as it happens: one socket for the whole page, resumed after the last number that was heard, for ever. The node
+ * catches up from its journal, so a page that was cut off misses no event; alarms come as they now are, all of them after each
+ * connecting. How long it has been cut off is shown.
  */
-import { useEffect, useRef, useState } from "react";
+import { useEffect, useRef } from "react";
+import { create } from "zustand";
 import { feedUrl } from "../api";
 import { reconnectDelayMs } from "../media/backoff";
-import type { FoundEvent } from "../wire";
+import type { Alarm, FoundEvent } from "../wire";
 
 /** `seq` of the newest record heard; `undefined` before the node said where its journal ends. */
-export type FeedMessage = { hello: { tail: number } } | { seq: number; event: FoundEvent };
+export type FeedMessage =
+  | { hello: { tail: number } }
+  | { seq: number; event: FoundEvent }
+  | { seen: number }
+  | { alarms: Alarm[]; all: boolean };
 
 /** A message of the feed, or nothing if it is not one. */
 export function parseFeed(text: string): FeedMessage | undefined {
@@ -19,53 +25,72 @@ export function parseFeed(text: string): FeedMessage | undefined {
     return undefined;
   }
   if (typeof value !== "object" || value === null) return undefined;
-  const message = value as { hello?: { tail?: unknown }; seq?: unknown; event?: unknown };
-  if (typeof message.hello?.tail === "number") return { hello: { tail: message.hello.tail } };
+  const message = value as Record<"hello" | "seq" | "event" | "seen" | "alarms" | "all", unknown>;
+  const tail = (message.hello as { tail?: unknown } | undefined)?.tail;
+  if (typeof tail === "number") return { hello: { tail } };
+  if (typeof message.seen === "number") return { seen: message.seen };
+  if (Array.isArray(message.alarms)) return { alarms: message.alarms as Alarm[], all: message.all === true };
   if (typeof message.seq === "number" && typeof message.event === "object" && message.event !== null) {
     return { seq: message.seq, event: message.event as FoundEvent };
   }
   return undefined;
 }
 
+export type Listener = { event?(event: FoundEvent): void; alarms?(alarms: readonly Alarm[], all: boolean): void };
+
+const listeners = new Set<Listener>();
+const useState = create<{ state: "connecting" | "open" | "lost" }>(() => ({ state: "connecting" }));
+let after: number | undefined;
+let attempt = 0;
+let timer: ReturnType<typeof setTimeout> | undefined;
+let socket: WebSocket | undefined;
+
+function connect(): void {
+  const opening = new WebSocket(feedUrl(after));
+  socket = opening;
+  opening.addEventListener("open", () => {
+    attempt = 0;
+    useState.setState({ state: "open" });
+  });
+  opening.addEventListener("message", ({ data }) => {
+    const message = typeof data === "string" && socket === opening ? parseFeed(data) : undefined;
+    if (!message) return;
+    if ("hello" in message) after ??= message.hello.tail;
+    else if ("seen" in message) after = Math.max(after ?? 0, message.seen);
+    else if ("alarms" in message) for (const listener of [...listeners]) listener.alarms?.(message.alarms, message.all);
+    else if (after === undefined || message.seq > after) {
+      after = message.seq;
+      for (const listener of [...listeners]) listener.event?.(message.event);
+    }
+  });
+  opening.addEventListener("close", () => {
+    if (socket !== opening) return;
+    useState.setState({ state: "lost" });
+    timer = setTimeout(connect, reconnectDelayMs(attempt++, Math.random()));
+  });
+}
+
+/** Hears the feed until the returned function is called. The socket is open while anybody listens. */
+export function listen(listener: Listener): () => void {
+  listeners.add(listener);
+  if (listeners.size === 1) connect();
+  return () => {
+    listeners.delete(listener);
+    if (listeners.size > 0) return;
+    clearTimeout(timer);
+    const closing = socket;
+    socket = undefined;
+    after = undefined;
+    attempt = 0;
+    useState.setState({ state: "connecting" });
+    closing?.close();
+  };
+}
+
 /** Hears the feed while mounted. `onEvent` is told every new event once. Gives whether the feed is up. */
 export function useFeed(onEvent: (event: FoundEvent) => void): "connecting" | "open" | "lost" {
-  const [state, setState] = useState<"connecting" | "open" | "lost">("connecting");
   const latest = useRef(onEvent);
   latest.current = onEvent;
-  useEffect(() => {
-    let after: number | undefined;
-    let attempt = 0;
-    let closed = false;
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    let socket: WebSocket | undefined;
-    const connect = () => {
-      const opening = new WebSocket(feedUrl(after));
-      socket = opening;
-      opening.addEventListener("open", () => {
-        attempt = 0;
-        setState("open");
-      });
-      opening.addEventListener("message", ({ data }) => {
-        const message = typeof data === "string" ? parseFeed(data) : undefined;
-        if (!message) return;
-        if ("hello" in message) after ??= message.hello.tail;
-        else if (after === undefined || message.seq > after) {
-          after = message.seq;
-          latest.current(message.event);
-        }
-      });
-      opening.addEventListener("close", () => {
-        if (closed) return;
-        setState("lost");
-        timer = setTimeout(connect, reconnectDelayMs(attempt++, Math.random()));
-      });
-    };
-    connect();
-    return () => {
-      closed = true;
-      clearTimeout(timer);
-      socket?.close();
-    };
-  }, []);
-  return state;
+  useEffect(() => listen({ event: (event) => latest.current(event) }), []);
+  return useState((feed) => feed.state);
 }

@@ -10,6 +10,7 @@ import styles from "./Shell.module.css";
 
 const TITLES: Record<Scope, Key> = {
   anywhere: "keys_anywhere",
+  alarms: "keys_alarms",
   wall: "nav_wall",
   playback: "nav_playback",
   events: "nav_events",

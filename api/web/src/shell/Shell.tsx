@@ -1,6 +1,7 @@
 /** What surrounds every page; before it, whatever the person must do first: sign in, choose a password, state a purpose. */
 import { Outlet, useRouter } from "@tanstack/react-router";
 import { useEffect, useState } from "react";
+import { Dock } from "../alarms/Dock";
 import { useWords } from "../i18n";
 import { useMediaState } from "../media/client";
 import { mayAdminister, mayReadRegister, mayWatch, useMe } from "../session";
@@ -57,6 +58,7 @@ export function Shell() {
       <main className={styles.page} id="content" tabIndex={-1}>
         <Outlet />
       </main>
+      {mayWatch(me) && <Dock />}
       {sheet && <KeySheet onClose={() => setSheet(false)} />}
     </div>
   );

@@ -20,6 +20,11 @@ export const KEYMAP = {
     { act: "fullscreen", keys: ["KeyF"], says: "keys_fullscreen" },
     { act: "up", keys: ["Escape"], says: "keys_up" },
   ],
+  alarms: [
+    { act: "acknowledge", keys: ["KeyA"], says: "alarms_acknowledge" },
+    { act: "next", keys: ["KeyN"], says: "keys_alarm_next" },
+    { act: "play", keys: ["KeyO"], says: "keys_event_open" },
+  ],
   wall: [
     { act: "digit", keys: ["Digit"], says: "keys_digit" },
     { act: "enter", keys: ["Enter", "NumpadEnter"], says: "keys_enter" },
