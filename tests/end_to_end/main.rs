@@ -1,5 +1,6 @@
 //! One node with real sockets, a real store and a fleet of simulated cameras in the same process.
 
+mod events;
 mod ingest;
 mod native;
 mod node;

@@ -231,7 +231,11 @@ impl Client {
     }
 
     pub(crate) async fn socket(&self) -> Socket {
-        let url = format!("{}/api/v1/media", self.base.replacen("https", "wss", 1));
+        self.socket_at("/api/v1/media").await
+    }
+
+    pub(crate) async fn socket_at(&self, path: &str) -> Socket {
+        let url = format!("{}{path}", self.base.replacen("https", "wss", 1));
         let mut request = url.into_client_request().expect("a request");
         request.headers_mut().insert("cookie", self.cookie.parse().expect("a header"));
         let connector = Connector::Rustls(Arc::clone(&self.tls));

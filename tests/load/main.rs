@@ -155,6 +155,12 @@ enum Name {
         #[arg(long, default_value_t = 12)]
         questions: u32,
     },
+    /// A crossed line at a camera's socket until its alarm stands on the page in headless Chromium
+    Alarm {
+        /// Alarms measured
+        #[arg(long, default_value_t = 100)]
+        alarms: u32,
+    },
     /// The page in headless Chromium: first picture on a wall of 16, scrubbing, memory
     Page {
         /// Minutes of watching before memory is read
@@ -186,6 +192,7 @@ fn main() -> Result<()> {
             Name::EventsStorm { folder } => events::storm(&folder),
             Name::Picture { scenes, explain } => picture::picture(scenes, explain),
             Name::Region { days, questions } => region::region(days, questions),
+            Name::Alarm { alarms } => page::alarm(alarms).await,
             Name::Page { minutes } => page::page(minutes).await,
         }
     })
