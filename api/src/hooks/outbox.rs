@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 /// Attempts before a message is laid aside: with the waits between them about half an hour.
-pub const ATTEMPTS: u32 = 12;
+pub(super) const ATTEMPTS: u32 = 12;
 /// A message that is older than this is laid aside after one attempt: nobody waits for it any more.
-pub const OLD: Duration = Duration::from_secs(3600);
+pub(super) const OLD: Duration = Duration::from_secs(3600);
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
 
 /// How an attempt ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Ended {
+pub(super) enum Ended {
     /// The receiver has it: a status of 200 to 299.
     Taken,
     /// The receiver said no, for good.
@@ -24,7 +24,7 @@ pub enum Ended {
 impl Ended {
     /// What a status means.
     #[must_use]
-    pub fn of(status: u16) -> Self {
+    pub(super) fn of(status: u16) -> Self {
         match status {
             200..=299 => Self::Taken,
             // Too early, too many, took too long: the message itself is in order.
@@ -37,7 +37,7 @@ impl Ended {
 
     /// For people.
     #[must_use]
-    pub fn words(self) -> String {
+    pub(super) fn words(self) -> String {
         match self {
             Self::Taken => "taken".to_owned(),
             Self::Refused(status) | Self::Later(status) => format!("status {status}"),
@@ -48,7 +48,7 @@ impl Ended {
 
 /// What becomes of a message.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Next {
+pub(super) enum Next {
     /// It is done with.
     Done,
     /// It is sent again after this.
@@ -59,7 +59,7 @@ pub enum Next {
 
 /// After attempt number `attempts`, counted from 1, of a message that is so old. `chance` is 0 to 1.
 #[must_use]
-pub fn after(ended: Ended, attempts: u32, age: Duration, chance: f64) -> Next {
+pub(super) fn after(ended: Ended, attempts: u32, age: Duration, chance: f64) -> Next {
     match ended {
         Ended::Taken => Next::Done,
         Ended::Refused(_) => Next::LaidAside,

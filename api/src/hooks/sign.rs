@@ -7,7 +7,7 @@ const BLOCK: usize = 64;
 
 /// The header's value: `t=<seconds since 1970>,v1=<HMAC of "t.body" in hexadecimal>`.
 #[must_use]
-pub fn signature(secret: &[u8], at_s: i64, body: &[u8]) -> String {
+pub(super) fn signature(secret: &[u8], at_s: i64, body: &[u8]) -> String {
     let mut text = format!("t={at_s},v1=");
     for byte in hmac(secret, &[at_s.to_string().as_bytes(), b".", body]) {
         let _ = write!(text, "{byte:02x}");
