@@ -151,7 +151,7 @@ fn stillness(before: &[u16], now: &[u16]) -> (f32, f32) {
 fn median(differences: &[i32]) -> i32 {
     let mut some: Vec<i32> = differences.iter().copied().step_by(7).collect();
     let middle = some.len() / 2;
-    some.get(middle).is_some().then(|| *some.select_nth_unstable(middle).1).unwrap_or(0)
+    if middle < some.len() { *some.select_nth_unstable(middle).1 } else { 0 }
 }
 
 #[cfg(test)]
