@@ -200,7 +200,8 @@ mod tests {
         let told = outages.due(begin + Duration::from_secs(6));
         let [Told::Many(events)] = told.as_slice() else { panic!("{told:?}") };
         assert_eq!(events.len(), 40, "a camera is one, whatever streams it has");
-        let place = |id: CameraId| Some(camera(id.number(), &["东苑", if id.number() % 2 == 0 { "南门" } else { "北门" }]));
+        let place =
+            |id: CameraId| Some(camera(id.number(), &["东苑", if id.number().is_multiple_of(2) { "南门" } else { "北门" }]));
         let record = record(events, place, UtcMicros::from_micros(99_000_000));
         assert_eq!(record.kind, "cameras.offline");
         assert_eq!(record.body["place"], serde_json::json!(["东苑"]), "where all of them stand");
