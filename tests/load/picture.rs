@@ -314,3 +314,31 @@ fn cpu_seconds() -> f64 {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ingest::picture::Planes;
+
+    #[test]
+    fn each_fault_of_a_street_by_day_and_by_night_is_told_once_and_nothing_else_is() {
+        let (width, height) = (320, 180);
+        for seed in [0, 8] {
+            let film = Film::new(&scene(seed), width, height, FRAMES);
+            let (mut watch, mut told, mut stood) = (Watch::default(), Vec::new(), Vec::new());
+            for (at, take) in takes(seed).into_iter().enumerate() {
+                let picture = film.picture(take.frame, take.lens);
+                let utc = UtcMicros::from_micros(at as i64 * 2_000_000);
+                let report = watch.look_at(utc, &Planes::i420(&picture, width, height).expect("a picture"));
+                if stood.last() != take.fault.as_ref() {
+                    stood.extend(take.fault);
+                }
+                if let Some(Verdict::Wrong { fault, .. }) = report.verdict {
+                    told.push(fault);
+                }
+            }
+            assert_eq!(told, stood, "seed {seed}");
+            assert_eq!(watch.told(), None, "all is well at the end");
+        }
+    }
+}

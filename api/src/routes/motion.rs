@@ -157,7 +157,9 @@ pub(super) async fn density(authority: Authority, Query(query): Query<DensityQue
     let read = move || -> Vec<DensityRow> {
         let row = |camera| {
             let density = motion.density(camera, window, &Grid::ALL, columns);
-            let percent = |(moved, looked): (&f32, &f32)| if *looked > 0.0 { (moved * 100.0).ceil() as i8 } else { -1 };
+            let percent = |(moved, looked): (&f32, &f32)| {
+                if *looked > 0.0 { ((moved * 100.0).round() as i8).max(i8::from(*moved > 0.0)) } else { -1 }
+            };
             DensityRow { camera, moved: density.moved.iter().zip(&density.looked).map(percent).collect() }
         };
         cameras.into_iter().map(row).collect()

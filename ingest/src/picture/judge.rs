@@ -1,4 +1,4 @@
-//! What is wrong with a camera's picture: black, white, frozen, covered, moved, blurred, off colour. At most one at a time, the one that
+//! What is wrong with a camera's picture: black, white, frozen, covered, blurred, moved, off colour. At most one at a time, the one that
 //! explains the others.
 //!
 //! Some faults show in one picture, others only beside what the camera usually shows ([`View`]). A fault is told after it stood for
@@ -32,7 +32,7 @@ pub enum Fault {
 
 impl Fault {
     /// Every fault, in the order in which they explain each other.
-    pub const ALL: [Self; 7] = [Self::Black, Self::White, Self::Frozen, Self::Covered, Self::Moved, Self::Blurred, Self::Cast];
+    pub const ALL: [Self; 7] = [Self::Black, Self::White, Self::Frozen, Self::Covered, Self::Blurred, Self::Moved, Self::Cast];
 
     /// The event that tells it.
     #[must_use]
@@ -199,10 +199,10 @@ impl Judge {
         };
         let covered = || {
             let likeness = likeness.filter(|likeness| likeness.flat_like < COVERED_LIKE)?;
-            over(Fault::Covered, "hidden_share", likeness.flat, 0.4, 0.3)
+            over(Fault::Covered, "hidden_share", likeness.flat, HIDDEN, HIDDEN_EASED)
         };
         let moved = || {
-            let likeness = likeness.filter(|likeness| likeness.flat < 0.35)?;
+            let likeness = likeness.filter(|likeness| likeness.flat < MOVED_FLAT)?;
             over(Fault::Moved, "unfamiliar_share", 1.0 - likeness.kept, MOVED, MOVED_EASED)
         };
         let blurred = || {
@@ -217,7 +217,7 @@ impl Judge {
             let shifted = strength > 10.0 && picture.colour_spread < strength * 2.0;
             shifted.then(|| over(Fault::Cast, "colour_shift", blue.hypot(red), 12.0, 9.0)).flatten()
         };
-        black().or_else(white).or_else(frozen).or_else(covered).or_else(moved).or_else(blurred).or_else(cast)
+        black().or_else(white).or_else(frozen).or_else(covered).or_else(blurred).or_else(moved).or_else(cast)
     }
 }
 
@@ -228,6 +228,11 @@ const FROZEN_EASED: f32 = 0.7;
 const FROZEN_NEAR: f32 = 0.93;
 /// How alike the large shapes of what became flat may still be; a blurred picture keeps them.
 const COVERED_LIKE: f32 = 0.6;
+/// The share of textured cells gone flat: more is covered, less is another view.
+const HIDDEN: f32 = 0.33;
+const HIDDEN_EASED: f32 = 0.26;
+/// With more of it flat, little is left to know a view by.
+const MOVED_FLAT: f32 = 0.45;
 const MOVED: f32 = 0.6;
 const MOVED_EASED: f32 = 0.5;
 const BLURRED: f32 = 0.45;

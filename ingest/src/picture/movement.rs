@@ -23,6 +23,10 @@ const OF_USUAL: i32 = 3;
 const NOISE_MAX: i32 = 8;
 /// Samples of a cell, of 25, that must have changed.
 const SAMPLES_MIN: u8 = 2;
+/// The same while it rains or snows: streaks that fall side by side look like something.
+const SAMPLES_MIN_RAIN: u8 = 6;
+/// It does when more than one sample in so many changed alone.
+const RAIN: usize = 60;
 /// More cells than this, and it is the picture that changed, not something in it.
 const CELLS_MAX: usize = CELLS * 7 / 10;
 /// Pictures further apart than this are not compared.
@@ -97,7 +101,9 @@ impl Movement {
         for (at, _) in solid.iter().enumerate().filter(|(_, solid)| **solid) {
             counts[at / WIDTH / PER_CELL * COLUMNS + at % WIDTH / PER_CELL] += 1;
         }
-        (0..CELLS).filter(|cell| counts[*cell] >= SAMPLES_MIN).collect()
+        let alone = changed.iter().zip(&solid).filter(|(changed, solid)| **changed && !**solid).count();
+        let least = if alone > SAMPLES / RAIN { SAMPLES_MIN_RAIN } else { SAMPLES_MIN };
+        (0..CELLS).filter(|cell| counts[*cell] >= least).collect()
     }
 }
 
@@ -150,8 +156,11 @@ fn stillness(before: &[u16], now: &[u16]) -> (f32, f32) {
 
 fn median(differences: &[i32]) -> i32 {
     let mut some: Vec<i32> = differences.iter().copied().step_by(7).collect();
+    if some.is_empty() {
+        return 0;
+    }
     let middle = some.len() / 2;
-    if middle < some.len() { *some.select_nth_unstable(middle).1 } else { 0 }
+    *some.select_nth_unstable(middle).1
 }
 
 #[cfg(test)]
