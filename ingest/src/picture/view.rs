@@ -104,7 +104,7 @@ impl View {
             return None;
         }
         let flat: Vec<usize> =
-            textured.iter().copied().filter(|cell| after[*cell] < 0.3 * contrast.min(1.0) * before[*cell]).collect();
+            textured.iter().copied().filter(|cell| after[*cell] < 0.3 * contrast.clamp(0.6, 1.0) * before[*cell]).collect();
         let flat_like = if flat.len() < CELLS_MIN / 2 { 1.0 } else { likeness(&means(&usual.luma, &flat), &means(&now, &flat)) };
         Some(Likeness { kept: kept / edges.max(1.0), flat: flat.len() as f32 / textured.len() as f32, flat_like })
     }
