@@ -1,7 +1,9 @@
 //! How a volume fares, judged by what its disk does: rules without a clock or a disk of their own.
 //!
 //! - A commit that takes longer than [`STALL`], or commits that take longer than [`LONG`] for [`SLOW_FOR`], make it *suspect*: what
-//!   was recorded there goes elsewhere as long as there is an elsewhere. So does a refused write, of the stream concerned.
+//!   was recorded there goes elsewhere as long as there is an elsewhere. Quick ones between them change nothing, unless they last for
+//!   [`CALM`]: a disk that stands still for seconds and then answers for a moment is slow. A refused write makes it suspect too, and moves
+//!   the stream concerned.
 //! - A refused sync, the third refused write, a read-only file system, or no answer for [`SILENT`] make it *draining*: it is read, and
 //!   written only if no other volume is left. After a refused sync nothing that the disk says about itself counts.
 //! - A disk that cannot even be read has *failed*.
@@ -18,6 +20,8 @@ pub(super) const STALL: Duration = Duration::from_secs(2);
 const LONG: Duration = Duration::from_secs(1);
 /// A volume whose commits are all slow for so long is.
 const SLOW_FOR: Duration = Duration::from_secs(10);
+/// Quick commits for so long say that slow ones before them were single ones.
+const CALM: Duration = Duration::from_secs(3);
 /// A disk that does not answer for so long is not waited for.
 const SILENT: Duration = Duration::from_secs(30);
 /// Quick commits for so long end a suspicion.
@@ -42,6 +46,8 @@ pub(super) struct Fare {
     /// A commit is under way that does not return.
     standing: bool,
     slow_since: Option<Duration>,
+    /// Since when all commits were quick.
+    quick_since: Option<Duration>,
     well_since: Option<Duration>,
 }
 
@@ -55,6 +61,7 @@ impl Fare {
             errors: 0,
             standing: false,
             slow_since: None,
+            quick_since: None,
             well_since: None,
         }
     }
@@ -108,11 +115,12 @@ impl Fare {
             return Some(self.state);
         }
         if took > LONG {
-            self.well_since = None;
+            (self.well_since, self.quick_since) = (None, None);
             let since = *self.slow_since.get_or_insert(at.saturating_sub(took));
             return (at.saturating_sub(since) >= SLOW_FOR).then(|| self.fall(VolumeState::Suspect, Trouble::Slow, now)).flatten();
         }
-        self.slow_since = None;
+        let quick_since = *self.quick_since.get_or_insert(at);
+        self.slow_since = self.slow_since.filter(|_| at.saturating_sub(quick_since) < CALM);
         if self.state != VolumeState::Suspect {
             return None;
         }
@@ -218,6 +226,22 @@ mod tests {
         assert_eq!(fare.committed(seconds(2), Duration::from_millis(50), NOW), None);
         let slow: Vec<_> = (3..20).filter_map(|at| fare.committed(seconds(at), Duration::from_millis(1100), NOW)).collect();
         assert_eq!((slow, fare.trouble(), fare.keeps()), (vec![VolumeState::Suspect], Some(Trouble::Slow), false));
+    }
+
+    #[test]
+    fn a_disk_that_is_quick_only_for_a_moment_between_slow_commits_is_slow_and_one_that_was_slow_now_and_then_is_not() {
+        let judge = |quick: u64| {
+            let mut fare = Fare::new();
+            for round in 0..40 {
+                let at = round * (quick + 2);
+                fare.committed(seconds(at + 2), Duration::from_millis(1700), NOW);
+                for more in 1..=quick {
+                    fare.committed(seconds(at + 2 + more), Duration::from_millis(6), NOW);
+                }
+            }
+            fare.trouble()
+        };
+        assert_eq!((judge(1), judge(5)), (Some(Trouble::Slow), None));
     }
 
     #[test]
