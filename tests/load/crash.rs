@@ -1,12 +1,14 @@
-//! `crash`: kill -9 under load. What was not yet durable is lost, at most two seconds of it; what is served is right.
+//! `crash`: kill -9 under load. What was not yet durable is lost, at most two seconds of it; what is served is right. After that the
+//! recorder is stopped for some seconds (SIGSTOP) and continued: what it could not record meanwhile is a gap with a cause.
 
 use crate::{
     figures::Figures,
+    process::Process,
     site::{Client, Clips, Plan, Site},
 };
 use ::fleet::{Checker, Span, StreamReport, control::sent_log, pictures};
 use anyhow::{Context, Result};
-use index::model::{UtcMicros, Window};
+use index::model::{GapCause, UtcMicros, Window};
 use std::{
     net::SocketAddr,
     time::{Duration, Instant},
@@ -18,9 +20,9 @@ const BETWEEN: Duration = Duration::from_secs(8);
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// `tests/measure crash`.
-pub(crate) async fn crash(cameras: u32, kills: u32) -> Result<()> {
+pub(crate) async fn crash(cameras: u32, kills: u32, stops: u32, stopped_s: u64) -> Result<()> {
     // A kill leaves every open segment for good, mostly empty; its unused bytes are given back, which takes a moment.
-    let seconds = u64::from(kills) * 40 + 120;
+    let seconds = u64::from(kills) * 40 + u64::from(stops) * (stopped_s + 30) + 120;
     let mut site = Site::prepare("crash", Plan { cameras, sub: false, seconds, driver: None, clips: Clips::Full })?;
     let fleet = site.start_fleet()?;
     let mut room = site.start_room()?;
@@ -40,6 +42,10 @@ pub(crate) async fn crash(cameras: u32, kills: u32) -> Result<()> {
         lost_s.extend(lost_before(&client, cameras, killed_us, &mut timeline_after_s, started).await?);
     }
     let client = site.sign_in().await?;
+    let mut stands = Vec::new();
+    for _ in 0..stops {
+        stands.push(stand(&client, &room, cameras, Duration::from_secs(stopped_s)).await?);
+    }
     let wrong = wrong_frames(&client, cameras, site.control()).await?;
     room.stop()?;
     fleet.stop()?;
@@ -53,9 +59,54 @@ pub(crate) async fn crash(cameras: u32, kills: u32) -> Result<()> {
     figures.add("recording_after_s_max", max(&recording_after_s), "s");
     figures.add("recording_after_s_mean", mean(&recording_after_s), "s");
     figures.add("timeline_after_s_max", max(&timeline_after_s), "s");
+    if !stands.is_empty() {
+        let worst = |of: fn(&Stand) -> f64| stands.iter().map(of).fold(0.0, f64::max);
+        figures.add("stops", f64::from(stops), "stops");
+        figures.add("stopped_s", stopped_s as f64, "s");
+        figures.add("stop_missing_s_max", worst(|stand| stand.missing_s), "s");
+        figures.add("stop_recording_after_s_max", worst(|stand| stand.recording_after_s), "s");
+        figures.add("stop_unexplained_s", stands.iter().map(|stand| stand.unexplained_s).sum(), "s");
+        figures.add("stop_cause_restart_pct", stands.iter().map(|stand| stand.named_pct).sum::<f64>() / f64::from(stops), "%");
+    }
     figures.add("wrong_frames", wrong as f64, "frames");
     figures.finish();
     Ok(())
+}
+
+/// What one stop of the whole recorder cost.
+struct Stand {
+    /// Seconds that the worst camera misses.
+    missing_s: f64,
+    unexplained_s: f64,
+    /// The share of the missing time whose cause says that the recorder did not run.
+    named_pct: f64,
+    /// From its going on until all record.
+    recording_after_s: f64,
+}
+
+async fn stand(client: &Client, room: &Process, cameras: u32, stopped: Duration) -> Result<Stand> {
+    tokio::time::sleep(BETWEEN).await;
+    let from_us = UtcMicros::now().as_micros();
+    room.stand_still()?;
+    tokio::time::sleep(stopped).await;
+    room.go_on()?;
+    let (began, went_on) = (Instant::now(), UtcMicros::now().as_micros());
+    // Not those that were fresh before it stood still.
+    client.wait_recorded_since(cameras, went_on, LIMIT).await?;
+    let recording_after_s = began.elapsed().as_secs_f64();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let to_us = UtcMicros::now().as_micros() - 3_000_000;
+    let answer = client.get(&format!("/api/v1/ledger?from_us={from_us}&to_us={to_us}&by=camera&stream=main")).await?;
+    let rows = answer["rows"].as_array().context("rows")?;
+    let gap = |row: &serde_json::Value, cause: GapCause| row["gaps"][cause.word()].as_f64().unwrap_or(0.0);
+    let sum = |of: &dyn Fn(&serde_json::Value) -> f64| rows.iter().map(of).sum::<f64>();
+    let missing = |row: &serde_json::Value| row["missing_s"].as_f64().unwrap_or(f64::NAN);
+    Ok(Stand {
+        missing_s: rows.iter().map(missing).fold(0.0, f64::max),
+        unexplained_s: sum(&|row| gap(row, GapCause::Unexplained)),
+        named_pct: 100.0 * sum(&|row| gap(row, GapCause::Restart)) / sum(&missing).max(0.001),
+        recording_after_s,
+    })
 }
 
 /// For each camera, the seconds between its last durable picture before the kill and the kill.

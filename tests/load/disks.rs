@@ -4,6 +4,7 @@
 
 use crate::{
     figures::Figures,
+    loop_disk::{LoopDisk, run},
     process::Process,
     site::{Client, Clips, Plan, Site},
 };
@@ -14,13 +15,10 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
-    process::Command,
     time::{Duration, Instant},
 };
 
-/// Bytes of one disk.
-const DISK: u64 = 640 << 20;
-/// Bytes of it for segments.
+/// Bytes of a disk for segments.
 const CAPACITY_MIB: u64 = 448;
 /// How long is recorded with a fault, and after it.
 const WATCHED: Duration = Duration::from_secs(12);
@@ -151,12 +149,12 @@ async fn watch(fault: Fault, cameras: u32, figures: &mut Figures) -> Result<Opti
 /// The disk is mounted again; then another, empty one is in its place.
 async fn comes_back(client: &Client, disks: &mut [LoopDisk], figures: &mut Figures) -> Result<()> {
     let ok = |health: &Value| volume(health, VICTIM)["state"] == "ok";
-    disks[VICTIM].unmount()?;
+    disks[VICTIM].detach()?;
     let began = Instant::now();
     disks[VICTIM].mount()?;
     wait(client, "the disk to be taken back", ok).await?;
     figures.add("returned_s", began.elapsed().as_secs_f64(), "s");
-    disks[VICTIM].unmount()?;
+    disks[VICTIM].detach()?;
     wait(client, "the disk to be missed", |health| !ok(health)).await?;
     let began = Instant::now();
     disks[VICTIM].format("xfs")?;
@@ -272,11 +270,11 @@ impl Trouble {
                 trouble.thaw = true;
             }
             Fault::Slow => {
-                // Answers a moment in every two seconds.
+                // Answers for a moment in every two seconds.
                 trouble.slow = Some(std::thread::spawn(move || {
                     while !stop.load(std::sync::atomic::Ordering::Acquire) {
                         let _ = run("fsfreeze", &["-f".as_ref(), path.as_os_str()]);
-                        std::thread::sleep(Duration::from_millis(1600));
+                        std::thread::sleep(Duration::from_millis(1800));
                         let _ = run("fsfreeze", &["-u".as_ref(), path.as_os_str()]);
                         std::thread::sleep(Duration::from_millis(100));
                     }
@@ -317,68 +315,4 @@ impl Drop for Trouble {
             eprintln!("{error:#}");
         }
     }
-}
-
-/// A file system of its own on a loop device; unmounted and given back when dropped.
-struct LoopDisk {
-    image: PathBuf,
-    device: PathBuf,
-    mount_point: PathBuf,
-}
-
-impl LoopDisk {
-    fn make(mount_point: &Path, kind: &str) -> Result<Self> {
-        let image = mount_point.with_extension("img");
-        fs::create_dir_all(mount_point)?;
-        fs::File::create(&image)?.set_len(DISK)?;
-        let device = run("losetup", &["--find".as_ref(), "--show".as_ref(), image.as_os_str()])?;
-        let disk = Self { image, device: device.trim().into(), mount_point: mount_point.to_owned() };
-        disk.format(kind)?;
-        disk.mount()?;
-        Ok(disk)
-    }
-
-    fn format(&self, kind: &str) -> Result<()> {
-        let device = self.device.as_os_str();
-        match kind {
-            "xfs" => run("mkfs.xfs", &["-q".as_ref(), "-f".as_ref(), device])?,
-            _ => run(
-                "mkfs.ext4",
-                &["-q".as_ref(), "-F".as_ref(), "-m".as_ref(), "0".as_ref(), "-e".as_ref(), "remount-ro".as_ref(), device],
-            )?,
-        };
-        Ok(())
-    }
-
-    fn mount(&self) -> Result<()> {
-        run("mount", &[self.device.as_os_str(), self.mount_point.as_os_str()]).map(drop)
-    }
-
-    /// As an operator does whose disk is still in use: at once for everybody who asks for it by name.
-    fn unmount(&self) -> Result<()> {
-        run("umount", &["-l".as_ref(), self.mount_point.as_os_str()]).map(drop)
-    }
-
-    /// Leaves only so many bytes free.
-    fn fill(&self, leave: u64) -> Result<()> {
-        let stat = rustix::fs::statvfs(&self.mount_point)?;
-        let free = stat.f_bavail * stat.f_frsize;
-        let foreign = fs::File::create(self.mount_point.join("foreign"))?;
-        Ok(rustix::fs::fallocate(&foreign, rustix::fs::FallocateFlags::empty(), 0, free.saturating_sub(leave))?)
-    }
-}
-
-impl Drop for LoopDisk {
-    fn drop(&mut self) {
-        let _ = self.unmount();
-        let _ = run("losetup", &["--detach".as_ref(), self.device.as_os_str()]);
-        let _ = fs::remove_file(&self.image);
-    }
-}
-
-/// Runs a program of the system and gives what it printed.
-fn run(program: &str, arguments: &[&std::ffi::OsStr]) -> Result<String> {
-    let output = Command::new(program).args(arguments).output().with_context(|| format!("run {program}"))?;
-    ensure!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr).trim());
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

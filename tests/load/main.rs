@@ -10,12 +10,15 @@ mod disks;
 mod district;
 mod events;
 mod figures;
+mod film;
 mod fleet;
 mod live;
+mod loop_disk;
 mod mass_return;
 mod month;
 mod page;
 mod picture;
+mod powercut;
 mod process;
 mod record;
 mod region;
@@ -28,7 +31,12 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
-#[command(name = "tests/measure", about = "Prints the figures behind a promise, and as the last line a JSON object of them all")]
+#[command(
+    name = "tests/measure",
+    about = "Prints the figures behind a promise, and as the last line a JSON object of them all",
+    after_help = "What is measured inside the store, on simulated disks and clocks (simulate, ledger, retention and others), stands at the \
+                  head of tests/measure itself."
+)]
 struct Arguments {
     #[command(subcommand)]
     name: Name,
@@ -68,6 +76,21 @@ enum Name {
         /// Kills
         #[arg(long, default_value_t = 20)]
         kills: u32,
+        /// Times that the recorder is stopped (SIGSTOP) and continued, after the kills
+        #[arg(long, default_value_t = 3)]
+        stops: u32,
+        /// Seconds that each stop lasts
+        #[arg(long, default_value_t = 10)]
+        stopped: u64,
+    },
+    /// The store on ext4 and XFS whose power is cut while it writes: what of the acknowledged is lost, and how soon all is known again
+    Powercut {
+        /// Power cuts of each file system
+        #[arg(long, default_value_t = 50)]
+        cycles: u32,
+        /// What decides when the power goes
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
     },
     /// Disks that stand still, are slow, turn read-only, vanish, return, are replaced, full, added: what cameras lose by it
     Disks {
@@ -179,7 +202,8 @@ fn main() -> Result<()> {
         match Arguments::parse().name {
             Name::Record { cameras, seconds, driver } => record::record(&cameras, seconds, driver.as_deref()).await,
             Name::Room { cameras, minutes, driver } => room::room(cameras, minutes, driver.as_deref()).await,
-            Name::Crash { cameras, kills } => crash::crash(cameras, kills).await,
+            Name::Crash { cameras, kills, stops, stopped } => crash::crash(cameras, kills, stops, stopped).await,
+            Name::Powercut { cycles, seed } => powercut::powercut(cycles, seed),
             Name::Disks { cameras } => disks::disks(cameras).await,
             Name::Return { cameras, outage } => mass_return::mass_return(cameras, outage).await,
             Name::Seek { cameras, reads, days } => seek::seek(cameras, reads, days).await,

@@ -110,6 +110,16 @@ impl Process {
         Ok(())
     }
 
+    /// Stops it as a debugger does, or a machine that is suspended: it does nothing until [`Process::go_on`], and is not told.
+    pub(crate) fn stand_still(&self) -> Result<()> {
+        self.signal(Signal::STOP)
+    }
+
+    /// Lets it go on.
+    pub(crate) fn go_on(&self) -> Result<()> {
+        self.signal(Signal::CONT)
+    }
+
     fn signal(&self, signal: Signal) -> Result<()> {
         let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw).context("process id")?;
         kill_process(pid, signal).with_context(|| self.gone())

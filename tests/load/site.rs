@@ -2,6 +2,7 @@
 
 use crate::process::{Process, sibling};
 use anyhow::{Context, Result, bail, ensure};
+use index::model::UtcMicros;
 use reqwest::cookie::{CookieStore, Jar};
 use rustls::{
     DigitallySignedStruct, SignatureScheme,
@@ -354,13 +355,29 @@ impl Client {
         }
     }
 
+    /// Waits until `wanted` streams have recorded something that was filmed after `since_us`.
+    pub(crate) async fn wait_recorded_since(&self, wanted: u32, since_us: i64, limit: Duration) -> Result<()> {
+        let deadline = Instant::now() + limit;
+        loop {
+            let recording = self.recorded_after(since_us).await?;
+            if recording >= wanted {
+                return Ok(());
+            }
+            ensure!(Instant::now() < deadline, "only {recording} of {wanted} streams record again after {} s", limit.as_secs());
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
     /// How many streams have recorded something within the last three seconds.
     pub(crate) async fn recording(&self) -> Result<u32> {
+        self.recorded_after(UtcMicros::now().as_micros() - 3_000_000).await
+    }
+
+    async fn recorded_after(&self, since_us: i64) -> Result<u32> {
         let answer = self.get("/api/v1/cameras").await?;
-        let now = answer["as_of_us"].as_i64().context("as_of_us")?;
         let streams =
             answer["cameras"].as_array().into_iter().flatten().flat_map(|c| c["streams"].as_array().into_iter().flatten());
-        let fresh = streams.filter(|s| s["recorded_to_us"].as_i64().is_some_and(|to| now - to < 3_000_000)).count();
+        let fresh = streams.filter(|s| s["recorded_to_us"].as_i64().is_some_and(|to| to > since_us)).count();
         Ok(u32::try_from(fresh)?)
     }
 }
