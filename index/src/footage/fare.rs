@@ -18,6 +18,8 @@ use std::{io, time::Duration};
 pub(super) const STALL: Duration = Duration::from_secs(2);
 /// A commit that takes longer is slow.
 const LONG: Duration = Duration::from_secs(1);
+/// A commit that stood still for longer than [`STALL`] by this was seen to, or nobody was running who could see.
+const UNSEEN: Duration = Duration::from_secs(3);
 /// A volume whose commits are all slow for so long is.
 const SLOW_FOR: Duration = Duration::from_secs(10);
 /// Quick commits for so long say that slow ones before them were single ones.
@@ -106,7 +108,11 @@ impl Fare {
 
     /// A commit was made at `at` that took so long. Gives the state if it changed, as all of these do.
     pub(super) fn committed(&mut self, at: Duration, took: Duration, now: UtcMicros) -> Option<VolumeState> {
-        self.standing = false;
+        let seen = std::mem::take(&mut self.standing);
+        if took >= STALL + UNSEEN && !seen {
+            // Whoever watches the volumes did not see it stand still: it was the whole process that did.
+            return None;
+        }
         let silent = self.state == VolumeState::Draining && self.trouble == Some(Trouble::Stalled);
         if silent {
             // It answers after all.
@@ -242,6 +248,16 @@ mod tests {
             fare.trouble()
         };
         assert_eq!((judge(1), judge(5)), (Some(Trouble::Slow), None));
+    }
+
+    #[test]
+    fn a_commit_that_nobody_saw_stand_still_was_stopped_with_the_whole_process() {
+        let mut fare = Fare::new();
+        assert_eq!(fare.committed(seconds(20), seconds(15), NOW), None);
+        assert_eq!((fare.state(), fare.trouble()), (VolumeState::Ok, None));
+        fare.busy(seconds(3), NOW);
+        fare.committed(seconds(40), seconds(15), NOW);
+        assert_eq!(fare.state(), VolumeState::Suspect);
     }
 
     #[test]

@@ -198,7 +198,9 @@ impl<'a> Change<'a> {
 /// Tiles a part of a hole that has one cause, except where a loss says otherwise.
 fn overlay(facts: &Facts, part: Window, active: &Change, tiles: &mut Tiles) {
     let mut at = part.from;
-    for loss in facts.story.losses_in(part) {
+    // What a stopped recorder let camera and network drop was not theirs to keep.
+    let ours = |loss: &Loss| active.cause == GapCause::Restart && facts.restarts.iter().any(|down| down.overlaps(loss.window));
+    for loss in facts.story.losses_in(part).filter(|loss| !ours(loss)) {
         let lost = loss.window.intersect(Window::new(at, part.to));
         if !lost.is_empty() {
             tiles.gap(Window::new(at, lost.from), active.cause, active.detail);

@@ -79,6 +79,7 @@ fn time_in_which_nothing_ran_is_no_camera_s_fault_whatever_was_marked_in_it() {
         "rec 0..10 | restart 10..20 | camera_silent 20..25 | rec 25..100",
     );
     check("rec 0..12 | restart 9..20 | rec 20..100", "rec 0..12 | restart 12..20 | rec 20..100");
+    check("rec 0..12 | restart 9..20 | lost 12..20 network | rec 20..100", "rec 0..12 | restart 12..20 | rec 20..100");
     check(
         "rec 0..5 | mark 5 camera_unreachable | restart 9..20 | mark 20 camera_unreachable | rec 25..100",
         "rec 0..5 | camera_unreachable 5..9 | restart 9..20 | camera_unreachable 20..25 | rec 25..100",
