@@ -83,3 +83,48 @@ async fn a_line_crossed_before_a_camera_is_told_within_a_moment_and_found_by_pla
     operator.until(&path, |answer| answer["total"]["count"].as_u64() == Some(expected())).await;
     node.stop().await;
 }
+
+/// The next message of the feed that is about alarms.
+async fn next_alarms(feed: &mut Socket) -> Value {
+    loop {
+        if let Heard::Text(message) = feed.next().await
+            && message["alarms"].is_array()
+        {
+            return message;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_camera_sees_calls_everybody_on_the_feed_and_one_who_takes_it_on_is_named_to_the_others() {
+    let node = Node::start(1).await;
+    let (operator, other, admin) = (node.sign_in("operator").await, node.sign_in("other").await, node.sign_in("admin").await);
+    let mut feed = operator.socket_at("/api/v1/feed").await;
+    let first = next_alarms(&mut feed).await;
+    assert_eq!((&first["all"], &first["alarms"]), (&json!(true), &json!([])));
+    let rule = json!({ "name": "越线", "enabled": true, "kinds": ["line.crossed"], "urgency": "urgent", "group_s": 3600, "hold_off_s": 0 });
+    assert_eq!(admin.post("/api/v1/rules", &rule).await.status(), 201);
+    let told = loop {
+        let message = next_alarms(&mut feed).await;
+        if let Some(alarm) = message["alarms"].get(0) {
+            break alarm.clone();
+        }
+    };
+    assert_eq!((&told["camera"], told["urgency"].as_str(), &told["acknowledged"]), (&json!(1), Some("urgent"), &Value::Null));
+    let id = told["id"].as_str().expect("an id");
+    assert_eq!(other.post(&format!("/api/v1/alarms/{id}/acknowledge"), &json!({})).await.status(), 204);
+    assert_eq!(operator.post(&format!("/api/v1/alarms/{id}/acknowledge"), &json!({})).await.status(), 409);
+    loop {
+        let message = next_alarms(&mut feed).await;
+        if message["alarms"][0]["acknowledged"]["by"] == "other" {
+            break;
+        }
+    }
+    feed.close().await;
+    // Whoever opens the feed later is told how things are.
+    let mut feed = operator.socket_at("/api/v1/feed").await;
+    let now = next_alarms(&mut feed).await;
+    assert_eq!((&now["all"], &now["alarms"][0]["id"]), (&json!(true), &json!(id)));
+    feed.close().await;
+    node.stop().await;
+}

@@ -89,7 +89,7 @@ async fn run(authority: Authority, mut after: Seq, mut socket: WebSocket) {
         return;
     }
     let mut revisions = authority.node().alarm_revisions.clone();
-    let mut revision = 0;
+    let mut revision = None;
     let mut ping = tokio::time::interval_at(tokio::time::Instant::now() + PING_EVERY, PING_EVERY);
     loop {
         commits.mark_unchanged();
@@ -139,16 +139,17 @@ async fn deliver(authority: &Authority, after: &mut Seq, socket: &mut WebSocket)
 }
 
 /// Sends the alarms that changed since a revision; those in reach by the rights of now. `Err` when the feed is over.
-async fn deliver_alarms(authority: &Authority, revision: &mut u64, socket: &mut WebSocket) -> Result<(), ()> {
-    let first = *revision == 0;
-    if !first && authority.node().alarms.state().revision() == *revision {
+async fn deliver_alarms(authority: &Authority, revision: &mut Option<u64>, socket: &mut WebSocket) -> Result<(), ()> {
+    let first = revision.is_none();
+    if Some(authority.node().alarms.state().revision()) == *revision {
         return Ok(());
     }
     let reach = reach(&authority.renewed().map_err(drop)?).map_err(drop)?;
     let bodies: Vec<AlarmBody> = {
         let state = authority.node().alarms.state();
-        let changed = state.alarms_since(*revision).filter(|alarm| reaches(&reach, alarm.camera)).map(AlarmBody::of).collect();
-        *revision = state.revision().max(1);
+        let changed =
+            state.alarms_since(revision.unwrap_or(0)).filter(|alarm| reaches(&reach, alarm.camera)).map(AlarmBody::of).collect();
+        *revision = Some(state.revision());
         changed
     };
     if (first || !bodies.is_empty()) && !send(socket, json!({ "alarms": bodies, "all": first }).to_string()).await {

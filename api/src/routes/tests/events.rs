@@ -161,3 +161,34 @@ async fn an_operator_marks_a_moment_and_finds_it_again() {
     fixture.until_indexed().await;
     assert_eq!(fixture.kinds("text=%E5%8C%85%E8%A3%B9", &gate).await, ["bookmark"]);
 }
+
+#[tokio::test]
+async fn what_a_camera_tells_is_found_and_who_it_says_somebody_is_is_not_kept() {
+    let fixture = Fixture::new().await;
+    let now = UtcMicros::now();
+    let document = format!(
+        "<tt:MetadataStream><tt:Event><wsnt:NotificationMessage><wsnt:Topic>tns1:RuleEngine/LineDetector/Crossed</wsnt:Topic>\
+         <wsnt:Message><tt:Message UtcTime=\"{now}\"><tt:Data><tt:SimpleItem Name=\"ClassTypes\" Value=\"Vehicle\"/>\
+         <tt:SimpleItem Name=\"PlateNumber\" Value=\"苏F12345\"/></tt:Data></tt:Message></wsnt:Message></wsnt:NotificationMessage>\
+         </tt:Event></tt:MetadataStream>"
+    );
+    let metadata = &fixture.room.node.metadata;
+    let stream = index::model::StreamId::new(CameraId::new(7).expect("a number"), index::model::StreamKind::Main);
+    metadata.tell(stream, now, document.as_bytes());
+    metadata.tell(stream, now, b"<tt:MetadataStream><");
+    let begun = Instant::now();
+    while metadata.figures.events.load(Ordering::Relaxed) == 0 {
+        assert!(begun.elapsed() < Duration::from_secs(120), "the event is taken");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    fixture.until_indexed().await;
+    let gate = fixture.cookie("gate");
+    fixture.declare(&gate).await;
+    assert_eq!(fixture.kinds("text=nmgt&kinds=line.crossed", &gate).await, ["line.crossed"]);
+    let records = fixture.room.node.journal.read(Default::default(), 1000).expect("readable");
+    assert!(!serde_json::to_string(&records).expect("JSON").contains("12345"), "I14");
+    let metrics = fixture.get("/metrics", &fixture.cookie("admin")).await;
+    let metrics = String::from_utf8_lossy(&metrics.body).into_owned();
+    assert!(metrics.contains("haohe_identity_refused_total{door=\"onvif\",why=\"attribute_name\"} 1"), "{metrics}");
+    assert!(metrics.contains("haohe_metadata_unreadable_total{why=\"malformed\"} 1"), "{metrics}");
+}
