@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Attempts before a message is laid aside: with the waits between them about half an hour.
-pub(super) const ATTEMPTS: u32 = 12;
+pub(super) const ATTEMPTS: u32 = 15;
 /// A message that is older than this is laid aside after one attempt: nobody waits for it any more.
 pub(super) const OLD: Duration = Duration::from_secs(3600);
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
@@ -83,7 +83,7 @@ mod tests {
             assert!(wait <= LONGEST_WAIT);
             waited += wait;
         }
-        assert!((1200..2400).contains(&waited.as_secs()), "{waited:?}");
+        assert!((1500..2400).contains(&waited.as_secs()), "{waited:?}");
         assert_eq!(after(Ended::Later(503), ATTEMPTS, waited, 1.0), Next::LaidAside);
         assert_eq!(after(Ended::Later(503), 1, Duration::ZERO, 0.0), Next::Again(Duration::from_millis(500)));
     }
