@@ -199,10 +199,10 @@ impl Judge {
         };
         let covered = || {
             let likeness = likeness.filter(|likeness| likeness.flat_like < COVERED_LIKE)?;
-            over(Fault::Covered, "hidden_share", likeness.flat, HIDDEN, HIDDEN_EASED)
+            over(Fault::Covered, "outlines_lost", 1.0 - likeness.outlines, HIDDEN, HIDDEN_EASED)
         };
         let moved = || {
-            let likeness = likeness.filter(|likeness| likeness.flat < MOVED_FLAT)?;
+            let likeness = likeness.filter(|likeness| likeness.outlines >= MOVED_OUTLINES)?;
             over(Fault::Moved, "unfamiliar_share", 1.0 - likeness.kept, MOVED, MOVED_EASED)
         };
         let blurred = || {
@@ -228,11 +228,11 @@ const FROZEN_EASED: f32 = 0.7;
 const FROZEN_NEAR: f32 = 0.93;
 /// How alike the large shapes of what became flat may still be; a blurred picture keeps them.
 const COVERED_LIKE: f32 = 0.6;
-/// The share of textured cells gone flat: more is covered, less is another view.
-const HIDDEN: f32 = 0.33;
-const HIDDEN_EASED: f32 = 0.26;
-/// With more of it flat, little is left to know a view by.
-const MOVED_FLAT: f32 = 0.45;
+/// The share of the usual outlines that is gone. Covered scenes had lost 0.56 and more; turned, blurred and unlit ones 0.11 at most.
+const HIDDEN: f32 = 0.4;
+const HIDDEN_EASED: f32 = 0.3;
+/// With fewer outlines for each usual one, little is left to know a view by.
+const MOVED_OUTLINES: f32 = 0.6;
 const MOVED: f32 = 0.6;
 const MOVED_EASED: f32 = 0.5;
 const BLURRED: f32 = 0.45;

@@ -13,6 +13,8 @@ const KNOWN: u32 = 12;
 const FOLLOW: f32 = 1.0 / 600.0;
 /// Less colour than this is none, in levels.
 const GREY: f32 = 1.8;
+/// The slope from which a sample is part of an outline, in levels: above most noise.
+const OUTLINE: f32 = 4.0;
 /// An edge worth remembering, in levels from sample to sample.
 const EDGE: f32 = 5.0;
 /// A cell has texture if so many of its 25 samples lie on an edge.
@@ -44,10 +46,10 @@ struct Usual {
 pub(super) struct Likeness {
     /// The share of the usual edges that are where they usually are.
     pub(super) kept: f32,
-    /// The share of cells with texture that have lost it.
-    pub(super) flat: f32,
-    /// How alike the brightness of those cells still is, -1 to 1; 1 if there are few of them.
+    /// How alike the brightness of the cells that have lost their texture still is, -1 to 1; 1 if there are few of them.
     pub(super) flat_like: f32,
+    /// How many outlines there are for each usual one: something that hides the view takes them away, another view has its own.
+    pub(super) outlines: f32,
 }
 
 impl View {
@@ -76,6 +78,7 @@ impl View {
         let usual = self.usual()?;
         let now: Vec<f32> = picture.luma.iter().map(|sample| f32::from(*sample) / LEVEL as f32).collect();
         let (mut kept, mut edges) = (0.0f32, 0.0f32);
+        let (mut outlines_now, mut outlines_usual) = (0.0f32, 0.0f32);
         let (mut before, mut after, mut on_edge) = ([0.0f32; CELLS], [0.0f32; CELLS], [0usize; CELLS]);
         // Contrast may have changed as a whole: dusk, fog.
         let contrast = (spread(&now) / spread(&usual.luma).max(1.0)).clamp(0.15, 2.0);
@@ -88,6 +91,8 @@ impl View {
                 let (usually, found) = (ux.hypot(uy), nx.hypot(ny));
                 after[cell] += found;
                 before[cell] += usually;
+                outlines_now += f32::from(found >= OUTLINE);
+                outlines_usual += f32::from(usually >= OUTLINE);
                 if usually < EDGE {
                     continue;
                 }
@@ -106,7 +111,8 @@ impl View {
         let flat: Vec<usize> =
             textured.iter().copied().filter(|cell| after[*cell] < 0.3 * contrast.clamp(0.6, 1.0) * before[*cell]).collect();
         let flat_like = if flat.len() < CELLS_MIN / 2 { 1.0 } else { likeness(&means(&usual.luma, &flat), &means(&now, &flat)) };
-        Some(Likeness { kept: kept / edges.max(1.0), flat: flat.len() as f32 / textured.len() as f32, flat_like })
+        let outlines = outlines_now / outlines_usual.max(1.0);
+        Some(Likeness { kept: kept / edges.max(1.0), flat_like, outlines })
     }
 
     /// Takes a picture that is well as one more of what is usual.
