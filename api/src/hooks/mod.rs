@@ -255,18 +255,17 @@ impl Hook {
         state.seq < self.journal.tail()
     }
 
-    /// Changes the state and keeps it.
+    /// Changes the state and keeps it; only then it is told, so that what is told survives a restart.
     async fn advance(&self, change: impl FnOnce(&mut HookState)) {
-        let bytes = {
-            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            change(&mut state);
-            serde_json::to_vec(&*state).unwrap_or_default()
-        };
+        let mut next = self.state.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        change(&mut next);
+        let bytes = serde_json::to_vec(&next).unwrap_or_default();
         let file = self.file.clone();
         let kept = tokio::task::spawn_blocking(move || keep(&file, &bytes)).await;
         if let Ok(Err(error)) = kept {
             tracing::warn!(%error, hook = self.config.name, "how far a web hook is could not be kept; after a restart some messages are sent twice");
         }
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = next;
     }
 
     fn say_laid_aside(&self, message: &Message, attempts: u32, ended: Ended) {
