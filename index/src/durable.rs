@@ -48,9 +48,53 @@ pub(crate) fn read(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
     }
 }
 
+/// What a document begins with that carries its checksum.
+const SUM: &str = "{\"checksum\":\"crc32c:";
+const CONTENT: &str = "\",\"content\":";
+
+/// A JSON document around `content`, which is one too, with the CRC32C of its bytes in front: a bit that flips at rest is seen, and a
+/// person can read it all the same.
+pub(crate) fn with_checksum(content: &[u8]) -> Vec<u8> {
+    let mut out = format!("{SUM}{:08x}{CONTENT}", crc32c::crc32c(content)).into_bytes();
+    out.extend_from_slice(content);
+    out.extend_from_slice(b"}\n");
+    out
+}
+
+/// The content of a document, if it is what was written. One without a checksum, of an earlier version, is given as it is. `None` if it
+/// is damaged.
+pub(crate) fn checked(document: &[u8]) -> Option<&[u8]> {
+    let Some(rest) = document.strip_prefix(SUM.as_bytes()) else { return Some(document) };
+    let (sum, rest) = rest.split_at_checked(8)?;
+    let content = rest.strip_prefix(CONTENT.as_bytes())?.strip_suffix(b"}\n")?;
+    (format!("{:08x}", crc32c::crc32c(content)).as_bytes() == sum).then_some(content)
+}
+
+/// Reads a document of [`with_checksum`], or one of an earlier version. The error is a sentence.
+pub(crate) fn read_checked<T: serde::de::DeserializeOwned>(document: &[u8]) -> Result<T, String> {
+    let content = checked(document).ok_or("its checksum does not match")?;
+    serde_json::from_slice(content).map_err(|error| error.to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_document_with_a_checksum_is_json_and_no_flipped_bit_of_it_is_read_as_another_content() {
+        let content: std::collections::BTreeMap<String, u64> = [("begun".to_owned(), 17), ("ended".to_owned(), 40)].into();
+        let document = with_checksum(&serde_json::to_vec_pretty(&content).expect("it is JSON"));
+        let whole: serde_json::Value = serde_json::from_slice(&document).expect("the whole is JSON too");
+        assert_eq!(whole["content"]["begun"], 17);
+        assert_eq!(read_checked(&document), Ok(content.clone()));
+        assert_eq!(read_checked(&serde_json::to_vec(&content).expect("it is JSON")), Ok(content.clone()), "an earlier version");
+        for bit in 0..document.len() * 8 {
+            let mut flipped = document.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            let read: Result<std::collections::BTreeMap<String, u64>, _> = read_checked(&flipped);
+            assert!(read.is_err(), "bit {bit}: {read:?}");
+        }
+    }
     use std::os::unix::fs::PermissionsExt;
 
     #[test]

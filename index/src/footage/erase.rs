@@ -12,7 +12,9 @@ use super::{
     format::{BLOCK, Entry, EraseMark, FOOTER, HEAD_COPY, RECORD_HEADER, SegmentHeader, Trailer, encode_footer, pad_len},
     head::{self, Head},
     keeper::Keeper,
-    recovery, spans,
+    ledger::Story,
+    recovery::{self, Scan},
+    spans,
     volume::{lock, segment_name},
 };
 use crate::model::{GapCause, StreamId, UtcMicros, Window};
@@ -161,6 +163,70 @@ impl Keeper {
         }
     }
 
+    /// Takes out of what a crash left in a file what was removed before: a copy that a disk refused and then kept all the same, or an
+    /// erasure that was cut short. What was erased is overwritten, with all that the crash tore; what is past its term is left out.
+    pub(super) fn purge(&self, stream: StreamId, file: &dyn DiskFile, header: &SegmentHeader, scan: &mut Scan) -> io::Result<()> {
+        let held = self.shared.ledger.custody(Custody::held);
+        let is = |entry: &Entry, causes: &[GapCause]| {
+            !entry.is_erased()
+                && !held.covers(stream, entry.window())
+                && self.shared.ledger.is_removed(stream, header.incarnation, entry.window(), causes)
+        };
+        let any_erased = |story: &Story| story.removed.iter().any(|gone| gone.cause == GapCause::Erased);
+        let erasing = self.shared.ledger.with(stream, |story, _| any_erased(story));
+        for (from, to) in scan.torn.iter().filter(|_| erasing) {
+            zero_range(file, *from, *to)?;
+        }
+        let mut left = Vec::with_capacity(scan.entries.len());
+        for entry in &scan.entries {
+            if is(entry, &[GapCause::Erased]) {
+                blank(file, entry, self.mark_for(stream, entry), header.incarnation)?;
+                left.push(entry.erased());
+            } else if is(entry, &[GapCause::Erased, GapCause::Expired]) {
+                scan.torn.push((entry.offset(), entry.end()));
+            } else {
+                left.push(*entry);
+            }
+        }
+        scan.entries = left;
+        Ok(())
+    }
+
+    /// As [`Keeper::purge`], for a file that has its footer. Gives the entries if there was anything to do.
+    pub(super) fn purge_sealed(
+        &self,
+        stream: StreamId,
+        file: &dyn DiskFile,
+        header: &SegmentHeader,
+        meta: &SegmentMeta,
+    ) -> io::Result<Option<Vec<Entry>>> {
+        let gone = |window: &Window| self.shared.ledger.with(stream, |story, _| story.removed_in(*window).next().is_some());
+        if !meta.spans().iter().any(gone) {
+            return Ok(None);
+        }
+        let Some((_, entries)) = recovery::footer(file, header)? else { return Ok(None) };
+        let mut scan = Scan { entries: entries.clone(), ..Scan::default() };
+        self.purge(stream, file, header, &mut scan)?;
+        if scan.entries == entries {
+            return Ok(None);
+        }
+        let left = |entry: &Entry| scan.entries.iter().any(|other| other.block == entry.block && !other.is_erased());
+        let kept: Vec<Entry> = entries.iter().map(|entry| if left(entry) { *entry } else { entry.erased() }).collect();
+        file.sync()?;
+        seal_again(file, header, &kept)?;
+        file.sync()?;
+        Ok(Some(kept))
+    }
+
+    /// What is written in the place of a fragment that was erased before.
+    fn mark_for(&self, stream: StreamId, entry: &Entry) -> EraseMark {
+        let by = |custody: &Custody| {
+            let order = custody.erasures.values().find(|erasure| erasure.order.touches(stream, entry.window()));
+            order.map_or(0, |erasure| erasure.id)
+        };
+        EraseMark { order: self.shared.ledger.custody(by), at: self.shared.world.now() }
+    }
+
     /// In the ledger before it happens: what is there counts before what is said, and a crash in between leaves no time without cause.
     fn write_down(
         &self,
@@ -181,12 +247,9 @@ impl Keeper {
     /// Overwrites everything of a segment but both copies of its header.
     fn zero(&self, file: &dyn DiskFile, meta: &SegmentMeta, size: u64) -> io::Result<()> {
         let end = meta.end.max(BLOCK as u64).next_multiple_of(BLOCK as u64).min(size - FOOTER);
-        let zeros = vec![0; ZEROS];
         let block = BLOCK as u64;
         for (from, to) in [(block, HEAD_COPY), (HEAD_COPY + block, end), (size - FOOTER, size)] {
-            for at in (from..to).step_by(ZEROS) {
-                recovery::write(file, at, &zeros[..ZEROS.min((to - at) as usize)])?;
-            }
+            zero_range(file, from, to)?;
         }
         file.sync()
     }
@@ -202,6 +265,12 @@ impl Keeper {
         self.volume.changed();
         Ok(())
     }
+}
+
+/// Overwrites whole blocks.
+fn zero_range(file: &dyn DiskFile, from: u64, to: u64) -> io::Result<()> {
+    let zeros = vec![0; ZEROS.min((to - from) as usize)];
+    (from..to).step_by(ZEROS).try_for_each(|at| recovery::write(file, at, &zeros[..ZEROS.min((to - at) as usize)]))
 }
 
 /// Writes zeros and the mark over the media of a record. Its header, its padding and every other block stay as they are.

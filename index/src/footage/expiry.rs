@@ -43,6 +43,7 @@ impl Keeper {
                 Ok((file, size)) => gone.push((stream, key, file, size)),
                 Err(error) => {
                     tracing::error!(volume = %self.volume.name, segment = key.number, %error, "expired segment cannot be freed");
+                    self.give_up(stream, key);
                 }
             }
         }
@@ -52,6 +53,7 @@ impl Keeper {
         // file is being used again by then.
         let again = || gone.iter().try_for_each(|(_, key, file, _)| self.free_header(&**file, key.number, file.len()?)).is_ok();
         if files.is_empty() || !synced() || !again() || !synced() {
+            gone.iter().for_each(|(stream, key, ..)| self.give_up(*stream, *key));
             return 0;
         }
         for (stream, key, _, size) in &gone {
@@ -62,6 +64,15 @@ impl Keeper {
         }
         self.volume.changed();
         gone.len()
+    }
+
+    /// The disk refused what frees a segment, perhaps half way: nobody knows what its header says now. It is not served any more, as
+    /// was written down, and its file is not used before the next start has looked into it.
+    fn give_up(&self, stream: StreamId, key: SegmentKey) {
+        self.volume.forget_file(key.number);
+        self.shared.catalogue.remove(stream, key);
+        lock(&self.volume.pool).removed(key.number, Size::of(stream.kind));
+        self.volume.changed();
     }
 
     /// Writes down what is about to go, and by which rule, and waits until that is durable: a crash in between leaves footage of which

@@ -7,6 +7,7 @@
 use super::{
     disk::{DiskFile, read_twice, read_vec},
     format::{BLOCK, HEAD_COPY, SegmentHeader, SegmentState},
+    mp4,
 };
 use std::io;
 
@@ -45,6 +46,25 @@ pub(super) fn read(file: &dyn DiskFile, number: Option<u32>) -> io::Result<Head>
         Some(header) if header.state == SegmentState::Free => Head::Free,
         Some(header) => Head::Used(Box::new(header)),
     })
+}
+
+/// Whether both copies are what was written, whichever of them a reader would take: for whoever looks for damage before it costs
+/// anything.
+pub(super) fn is_whole(file: &dyn DiskFile, header: &SegmentHeader) -> io::Result<bool> {
+    let len = BLOCK + (header.moov_len as usize).min(HEAD_COPY as usize - BLOCK);
+    let ftyp = mp4::ftyp();
+    for at in COPIES {
+        let whole = read_twice(|| {
+            let bytes = read_vec(file, at, len)?;
+            let (block, moov) = bytes.split_at(BLOCK);
+            let same = SegmentHeader::decode(block).as_ref() == Some(header) && block.starts_with(&ftyp);
+            Ok((same && crc32c::crc32c(moov) == header.moov_crc).then_some(()))
+        })?;
+        if whole.is_none() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Reads the movie box, from whichever copy is sound. `None` if neither is.

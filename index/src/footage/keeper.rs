@@ -4,13 +4,14 @@
 use super::{
     catalogue::{SegmentKey, SegmentMeta},
     checkpoint::{self, Checkpoint},
+    custody::ErasureState,
     disk::DiskFile,
     format::{Entry, SegmentHeader, spare},
     ledger::Removed,
     planted::{Bug, planted},
     pool::{Growth, Size},
     recovery::{self, Found},
-    shared::Shared,
+    shared::{Doubt, Shared},
     volume::{Volume, lock, segment_name, segment_number},
 };
 use crate::model::GapCause;
@@ -51,11 +52,13 @@ pub(super) fn open(volume: &Volume, shared: &Shared) -> io::Result<Leftovers> {
     let checkpoint = checkpoint::read(&*volume.disk, volume.id, volume.index);
     let mut pool = lock(&volume.pool);
     present.iter().for_each(|number| pool.saw(*number));
+    let erasing = shared.ledger.custody(|custody| custody.erasures.values().any(|order| order.state == ErasureState::Approved));
     let Checkpoint { segments, free } = checkpoint.unwrap_or_default();
     for (stream, meta, size) in segments {
         // Of what was being removed when the last run ended, the checkpoint need not know: the file itself says whether it is gone.
-        let expired = |gone: &Removed| gone.cause == GapCause::Expired;
-        if shared.ledger.with(stream, |story, _| story.removed_in(meta.window).any(expired)) {
+        // Nor of an erasure that a crash cut short.
+        let doubtful = |gone: &Removed| erasing || gone.cause == GapCause::Expired;
+        if shared.ledger.with(stream, |story, _| story.removed_in(meta.window).any(doubtful)) {
             continue;
         }
         match (meta.entries, Size::ALL.get(usize::from(size))) {
@@ -184,10 +187,23 @@ impl Keeper {
         };
         match recovery::probe(&*file, volume.index, number)? {
             Found::Free => count(true),
-            Found::Sealed { stream, meta } => {
-                count(false);
-                self.give_back(number, spare(meta.end, file.len()?));
-                self.shared.inherit(stream, meta);
+            Found::Sealed { stream, header, meta } => {
+                let purged = self.purge_sealed(stream, &*file, &header, &meta)?;
+                let meta = match purged {
+                    None => Some(meta),
+                    Some(entries) => recovery::meta_of(&header, volume.index, &entries, None),
+                };
+                count(meta.is_none());
+                match meta {
+                    Some(meta) => {
+                        self.give_back(number, spare(meta.end, file.len()?));
+                        self.shared.inherit(stream, meta);
+                    }
+                    None => {
+                        self.free_header(&*file, number, header.size)?;
+                        file.sync()?;
+                    }
+                }
             }
             Found::Unsealed(header) => {
                 let key = volume.key(number, header.incarnation);
@@ -208,7 +224,10 @@ impl Keeper {
     fn salvage(&self, file: &dyn DiskFile, header: &SegmentHeader, known: Vec<Entry>) -> io::Result<Option<u64>> {
         let volume = &self.volume;
         let Some(stream) = header.stream else { return Ok(Some(header.size)) };
-        let scan = recovery::scan(file, header, known)?;
+        let mut scan = recovery::scan(file, header, known)?;
+        self.purge(stream, file, header, &mut scan)?;
+        let doubt = |entry: &Entry| Doubt { stream, window: entry.window(), volume: volume.name.clone(), segment: header.number };
+        lock(&self.shared.doubts).extend(scan.doubtful.iter().map(doubt));
         let Some(meta) = recovery::meta_of(header, volume.index, &scan.entries, None) else {
             self.free_header(file, header.number, header.size)?;
             file.sync()?;

@@ -9,9 +9,7 @@ use super::{
         read_entries,
     },
     fragment::Fragment,
-    head,
-    ledger::Removed,
-    mp4,
+    head, mp4,
     planted::{Bug, planted},
     recovery,
     shared::Shared,
@@ -20,7 +18,7 @@ use super::{
 };
 use crate::{
     access::Extent,
-    model::{AccessUnit, GapCause, StreamId, TrackKind, Tracks, UtcMicros, Window},
+    model::{AccessUnit, StreamId, TrackKind, Tracks, UtcMicros, Window},
 };
 use bytes::Bytes;
 use std::{
@@ -79,11 +77,15 @@ pub struct Reader {
     extent: Extent,
 }
 
+/// What is in a segment.
+type Entries = Arc<[Entry]>;
+
 /// What reading remembers of segments.
 #[derive(Default)]
 pub(super) struct Cache {
     heads: Mutex<Recent<SegmentKey, Arc<Head>>>,
-    footers: Mutex<Recent<SegmentKey, Arc<[Entry]>>>,
+    /// By what was in them too: an erasure takes from it.
+    footers: Mutex<Recent<(SegmentKey, u32), Entries>>,
 }
 
 /// The start of a segment, read.
@@ -122,7 +124,7 @@ impl Reader {
             match self.entries(&meta) {
                 Ok(entries) => {
                     let touched = |at: Window| at.overlaps(window) && self.extent.touches(stream, at);
-                    let inside = entries.iter().filter(|entry| !self.is_erased(stream, entry) && touched(entry.window()));
+                    let inside = entries.iter().filter(|entry| touched(entry.window()) && !entry.is_erased());
                     found.extend(inside.map(|entry| FragmentRef::new(stream, meta.key, entry)));
                 }
                 Err(error) => tracing::warn!(%stream, segment = meta.key.number, %error, "segment left out"),
@@ -207,6 +209,15 @@ impl Reader {
         if record.lead_len != entry.lead_len || checksum(key.incarnation, lead) != record.lead_crc {
             return Err(damaged(key, entry.offset(), "key unit checksum"));
         }
+        if record.moof_crc == 0 {
+            // An earlier version wrote it: only the checksum of the whole says whether its `moof` is sound.
+            recovery::payload_is_whole(&*self.file(key)?, key.incarnation, entry.offset())
+                .map_err(|source| ReadError::Io { segment: key.number, source })?
+                .then_some(())
+                .ok_or_else(|| damaged(key, entry.offset(), "payload checksum"))?;
+        } else if checksum(key.incarnation, &bytes[RECORD_HEADER..moof_end]) != record.moof_crc {
+            return Err(damaged(key, entry.offset(), "moof checksum"));
+        }
         let parsed = mp4::parse(&bytes[RECORD_HEADER..]).ok_or_else(|| damaged(key, entry.offset(), "moof"))?;
         let sample = parsed.samples.iter().find(|sample| sample.track == TrackKind::Video);
         let sample = sample.ok_or_else(|| damaged(key, entry.offset(), "moof"))?;
@@ -233,7 +244,7 @@ impl Reader {
             let Ok(entries) = self.entries(&meta) else { continue };
             let end = entries.partition_point(|entry| entry.utc <= at);
             let back = entries[..end].iter().rev().take(LOOK_BACK);
-            let there = |entry: &&Entry| entry.starts_with_key && entry.lead_len > 0 && !self.is_erased(stream, entry);
+            let there = |entry: &&Entry| entry.starts_with_key && entry.lead_len > 0 && !entry.is_erased();
             if let Some(entry) = back.clone().find(there)
                 && best.as_ref().is_none_or(|(_, other)| other.utc < entry.utc)
             {
@@ -243,20 +254,12 @@ impl Reader {
         best
     }
 
-    /// Whether the fragment was erased by order: a footer that was read before does not know it yet, the ledger does.
-    fn is_erased(&self, stream: StreamId, entry: &Entry) -> bool {
-        entry.is_erased()
-            || self.shared.ledger.with(stream, |story, _| {
-                let by_order = |gone: &Removed| gone.cause == GapCause::Erased && gone.window.covers(entry.window());
-                story.removed_in(entry.window()).any(by_order)
-            })
-    }
-
     fn entries(&self, meta: &SegmentMeta) -> Result<Arc<[Entry]>, ReadError> {
         if let Some(entries) = &meta.entries {
             return Ok(entries.as_slice().into());
         }
-        if let Some(entries) = lock(&self.cache.footers).get(&meta.key) {
+        let known = (meta.key, meta.records);
+        if let Some(entries) = lock(&self.cache.footers).get(&known) {
             return Ok(entries);
         }
         let entries: Arc<[Entry]> = match self.read_footer(meta.key) {
@@ -269,7 +272,7 @@ impl Reader {
             }
             entries => entries?.into(),
         };
-        lock(&self.cache.footers).put(meta.key, Arc::clone(&entries));
+        lock(&self.cache.footers).put(known, Arc::clone(&entries));
         Ok(entries)
     }
 

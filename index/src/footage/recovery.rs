@@ -24,7 +24,7 @@ pub(super) enum Found {
     /// It may be written.
     Free,
     /// It holds footage and its footer.
-    Sealed { stream: StreamId, meta: SegmentMeta },
+    Sealed { stream: StreamId, header: Box<SegmentHeader>, meta: SegmentMeta },
     /// It holds footage and no footer (yet).
     Unsealed(Box<SegmentHeader>),
     /// It was made by something else, or its header is damaged: it is left alone.
@@ -48,7 +48,7 @@ pub(super) fn probe(file: &dyn DiskFile, volume: u16, number: u32) -> io::Result
     };
     let Some(stream) = header.stream else { return Ok(Found::Alien) };
     Ok(match sealed_meta(file, &header, volume)? {
-        Some(meta) => Found::Sealed { stream, meta },
+        Some(meta) => Found::Sealed { stream, header, meta },
         None => Found::Unsealed(header),
     })
 }
@@ -125,8 +125,11 @@ pub(super) struct Scan {
     pub(super) chain: [u8; 32],
     /// Acknowledged records that do not read back: where, and when they were filmed at the most.
     pub(super) damaged: Vec<Damage>,
+    /// Records that do not read back although their header, or a footer, tells of them: the last commit of a run that a crash cut, or
+    /// damage to one that was durable.
+    pub(super) doubtful: Vec<Entry>,
     /// Bytes between whole records, that were never acknowledged.
-    torn: Vec<(u64, u64)>,
+    pub(super) torn: Vec<(u64, u64)>,
 }
 
 /// A stretch of a file that was whole once.
@@ -171,11 +174,18 @@ pub(super) fn scan(file: &dyn DiskFile, header: &SegmentHeader, known: Vec<Entry
         let open = Some(record.span.commit) == last_commit && !planted(Bug::TrustTail);
         if open && !payload_is_whole(file, header.incarnation, *offset)? {
             scan.torn.push((*offset, offset + record.total_len()));
+            scan.doubtful.push(Entry::of(record, *offset));
             continue;
         }
         let entry = Entry::of(record, *offset);
         scan.entries.push(if is_erased(file, header.incarnation, *offset)? { entry.erased() } else { entry });
         scan.chain = record.chain;
+    }
+    if let Some((_, listed)) = footer(file, header)? {
+        let known = |entry: &Entry| scan.entries.iter().chain(&scan.doubtful).any(|other| other.block == entry.block);
+        let damaged = |entry: &Entry| scan.damaged.iter().any(|damage| (damage.from..damage.to).contains(&entry.offset()));
+        let unknown: Vec<_> = listed.into_iter().filter(|entry| !entry.is_erased() && !known(entry) && !damaged(entry)).collect();
+        scan.doubtful.extend(unknown);
     }
     if let (true, Some(last)) = (records.is_empty(), scan.entries.last()) {
         scan.chain = read_record(file, header.incarnation, last.offset(), limit)?.map_or(header.chain, |record| record.chain);

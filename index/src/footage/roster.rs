@@ -22,7 +22,7 @@ impl Roster {
         let file = state_dir.join("volumes.json");
         let read = durable::read(&file).map_err(|error| error.to_string());
         let ids = read.and_then(|bytes| match bytes {
-            Some(bytes) => serde_json::from_slice(&bytes).map_err(|error| error.to_string()),
+            Some(bytes) => durable::read_checked(&bytes),
             None => Ok(BTreeMap::new()),
         });
         let ids = ids.unwrap_or_else(|error| {
@@ -46,7 +46,7 @@ impl Roster {
             }
             serde_json::to_vec_pretty(&*ids)
         };
-        let written = bytes.map_err(|error| error.to_string());
+        let written = bytes.map_err(|error| error.to_string()).map(|bytes| durable::with_checksum(&bytes));
         let written = written.and_then(|bytes| durable::replace(&self.file, &bytes, 0o640).map_err(|error| error.to_string()));
         if let Err(error) = written {
             tracing::warn!(error, volume = name, "the volume is not on the list of known ones");

@@ -1,5 +1,6 @@
 //! Reads what is stored again, slowly, and compares it with what was written: a disk that forgets does not say so by itself. What is
-//! damaged is an event, a problem on the health page, and a gap whose cause is damage, before anybody asks for it.
+//! damaged is an event, a problem on the health page, and a gap whose cause is damage, before anybody asks for it. What the disk refuses
+//! to read is asked for again, at once and at the end of its segment, and then is a gap whose cause is the disk: it may be whole.
 //!
 //! One pass over a volume reads every sealed segment; the next one begins a week after it at the earliest. It yields: it reads no
 //! faster than its cap, and not at all while the disk does not do well or has much to write.
@@ -7,7 +8,7 @@
 use super::{
     catalogue::SegmentKey,
     disk::DiskFile,
-    format::{BLOCK, Entry, RECORD_HEADER, SegmentHeader},
+    format::{BLOCK, DATA_START, Entry, RECORD_HEADER, SegmentHeader},
     head::{self, Head},
     recovery,
     shared::Shared,
@@ -40,6 +41,9 @@ pub(super) struct Scrub {
     open: Option<Open>,
 }
 
+/// What is wrong with a segment beside its records: where, and what.
+type Flaw = Option<(u64, &'static str)>;
+
 /// A segment that is being read.
 struct Open {
     stream: StreamId,
@@ -47,8 +51,10 @@ struct Open {
     file: Arc<dyn DiskFile>,
     header: SegmentHeader,
     entries: std::vec::IntoIter<Entry>,
-    /// Of the record before; `None` behind damage.
-    chain: Option<[u8; 32]>,
+    /// Of the record before, and where that ends: behind damage, and behind what a crash tore, the chain cannot be followed.
+    chain: Option<([u8; 32], u64)>,
+    /// What the disk refused to read.
+    refused: Vec<Entry>,
 }
 
 impl Scrub {
@@ -77,24 +83,20 @@ impl Scrub {
             return 0;
         }
         let Some(open) = &mut self.open else { return BLOCK as u64 };
-        let Some(entry) = open.entries.next() else {
+        let (stream, key) = (open.stream, open.key);
+        let again = open.entries.len() == 0;
+        let Some(entry) = open.entries.next().or_else(|| open.refused.pop()) else {
             self.open = None;
             return BLOCK as u64;
         };
         let bytes = RECORD_HEADER as u64 + u64::from(entry.payload_len);
-        match tools::check(&*open.file, &open.header, &entry, open.chain) {
-            Ok(Ok(whole)) => open.chain = Some(whole.record.chain),
-            Ok(Err(what)) => {
-                open.chain = None;
-                let (stream, key) = (open.stream, open.key);
-                self.damaged(stream, key, entry.offset(), Some(entry.window()), what);
-            }
+        let before = open.chain.take().filter(|(_, end)| *end == entry.offset()).map(|(chain, _)| chain);
+        match look(&self.shared, open, &entry, before) {
+            Ok(Ok(whole)) => open.chain = Some((whole.record.chain, entry.end())),
+            Ok(Err(what)) => self.damaged(stream, key, entry.offset(), Some(entry.window()), what),
             // Whether the disk does well is judged by others.
-            Err(error) => {
-                open.chain = None;
-                let (stream, key) = (open.stream, open.key);
-                self.damaged(stream, key, entry.offset(), Some(entry.window()), &error.to_string());
-            }
+            Err(error) if again => self.unreadable(stream, key, &entry, &error),
+            Err(_) => open.refused.push(entry),
         }
         if let Some(open) = &self.open {
             open.file.forget(entry.offset(), bytes);
@@ -125,30 +127,62 @@ impl Scrub {
             self.began = Some(now);
         }
         let Some((stream, key)) = self.left.pop() else { return false };
-        match self.open(stream, key) {
-            Ok(open) => self.open = open,
-            Err(error) => self.damaged(stream, key, 0, None, &error.to_string()),
+        let mut opened = self.open(stream, key);
+        if !matches!(opened, Ok((Some(_), None))) {
+            // Once more while nothing is removed: what is being erased or freed is not as it should be for a moment.
+            let _still = self.shared.ledger.still();
+            opened = self.open(stream, key);
+        }
+        match opened {
+            Ok((open, flaw)) => {
+                if let Some((offset, what)) = flaw {
+                    self.damaged(stream, key, offset, None, what);
+                }
+                self.open = open;
+            }
+            Err(error) => tracing::warn!(volume = %self.volume.name, segment = key.number, %error, "segment not read again"),
         }
         true
     }
 
-    /// A segment with its footer. `None` if it was recycled meanwhile, or is damaged, which is noted.
-    fn open(&self, stream: StreamId, key: SegmentKey) -> io::Result<Option<Open>> {
+    /// A segment with its entries, and what is wrong with it beside them: where, and what. No segment, if its header is gone.
+    fn open(&self, stream: StreamId, key: SegmentKey) -> io::Result<(Option<Open>, Flaw)> {
         let file = self.volume.disk.open(&segment_name(key.number))?;
         let header = match head::read(&*file, Some(key.number))? {
             Head::Used(header) => Some(*header).filter(|header| header.incarnation == key.incarnation),
             Head::Free | Head::Damaged => None,
         };
-        let Some(header) = header else {
-            self.damaged(stream, key, 0, None, "the segment's header is damaged");
-            return Ok(None);
+        let Some(header) = header else { return Ok((None, Some((0, "the segment's header is damaged")))) };
+        let mut flaw = None;
+        if !head::is_whole(&*file, &header)? {
+            flaw = Some((0, "one of the two copies of the segment's header is damaged"));
+        }
+        let entries = match recovery::footer(&*file, &header)? {
+            Some((_, entries)) => entries,
+            None => {
+                flaw = Some((header.size, "the segment's footer is damaged"));
+                recovery::scan(&*file, &header, Vec::new())?.entries
+            }
         };
-        let Some((_, entries)) = recovery::footer(&*file, &header)? else {
-            self.damaged(stream, key, header.size, None, "the segment's footer is damaged");
-            return Ok(None);
-        };
-        let chain = Some(header.chain);
-        Ok(Some(Open { stream, key, file, header, entries: entries.into_iter(), chain }))
+        let chain = Some((header.chain, DATA_START));
+        let open = Open { stream, key, file, header, entries: entries.into_iter(), chain, refused: Vec::new() };
+        Ok((Some(open), flaw))
+    }
+
+    /// Notes that the disk does not read something: it is a gap now, and stays where it is.
+    fn unreadable(&self, stream: StreamId, key: SegmentKey, entry: &Entry, error: &io::Error) {
+        if !self.shared.catalogue.read().get(&stream).is_some_and(|index| index.holds(key)) {
+            return;
+        }
+        let offset = entry.offset();
+        tracing::error!(volume = %self.volume.name, segment = key.number, offset, %error, "stored footage cannot be read");
+        let span = [entry.window().from, entry.window().to];
+        let body = json!({
+            "volume": self.volume.name, "segment": key.number, "stream": stream, "offset": offset, "window_us": span,
+            "error": error.to_string(),
+        });
+        self.shared.ledger.note("footage.unreadable", body);
+        self.shared.ledger.lose(stream, entry.window(), GapCause::Disk, 0);
     }
 
     /// Notes damage, once, unless the segment was removed meanwhile.
@@ -168,6 +202,19 @@ impl Scrub {
             self.shared.catalogue.cut(stream, key, window);
             self.shared.ledger.lose(stream, window, GapCause::Damaged, 0);
             self.volume.changed();
+        }
+    }
+}
+
+/// Reads a record, and once more if it is not as it should be: then nobody erases anything meanwhile, and a disk that read the wrong
+/// place reads the right one.
+fn look(shared: &Shared, open: &Open, entry: &Entry, before: Option<[u8; 32]>) -> io::Result<Result<tools::Whole, &'static str>> {
+    let check = || tools::check(&*open.file, &open.header, entry, before);
+    match check() {
+        Ok(Ok(whole)) => Ok(Ok(whole)),
+        Ok(Err(_)) | Err(_) => {
+            let _still = shared.ledger.still();
+            check()
         }
     }
 }

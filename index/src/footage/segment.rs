@@ -156,6 +156,7 @@ impl OpenSegment {
             moof_len: scratch.len() as u32 - 8,
             lead_len: lead_len as u32,
             lead_crc: super::format::checksum(self.key.incarnation, &payload[scratch.len()..scratch.len() + lead_len]),
+            moof_crc: super::format::checksum(self.key.incarnation, scratch),
             hash: *blake3::hash(payload).as_bytes(),
             chain: [0; 32],
         };

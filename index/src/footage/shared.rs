@@ -3,13 +3,13 @@
 use super::{
     away::Away,
     catalogue::{Catalogue, SegmentMeta},
-    ledger::Ledger,
+    ledger::{self, Facts, Ledger},
     planted::{Bug, planted},
     pool::Size,
     retention::ClockGuard,
     roster::Roster,
     shelf::{Directories, Shelf},
-    types::{Announced, Draft, Setup, Trouble, VolumeHealth, VolumeState},
+    types::{Announced, Draft, Interval, IntervalState, Setup, Trouble, VolumeHealth, VolumeState},
     volume::{Volume, lock},
     volumes::Volumes,
     warden::Crew,
@@ -28,6 +28,12 @@ use std::{
 
 /// Called after each sync with what it made durable.
 pub(super) type Watcher = Box<dyn Fn(&Announced) + Send + Sync>;
+
+/// A node that runs gives a sign of life at least this often: it is twice the time between two checkpoints.
+const SIGNS: Duration = Duration::from_secs(60);
+
+/// So long after it was filmed a fragment is durable, or was given to another disk.
+const DURABLE: Duration = Duration::from_secs(15);
 
 /// See the module.
 pub(super) struct Shared {
@@ -55,6 +61,8 @@ pub(super) struct Shared {
     started_at: UtcMicros,
     /// The last sign of life of an earlier run that the ledger knows of.
     alive: Option<UtcMicros>,
+    /// What recovery found that does not read back.
+    pub(super) doubts: Mutex<Vec<Doubt>>,
     restart_noted: AtomicBool,
     /// For each start that has no cause yet: the last instant before it of which earlier runs left a recording or a mark. What this run
     /// leaves does not count, as its clock may have been set back.
@@ -89,6 +97,7 @@ impl Shared {
             world,
             started_at,
             alive,
+            doubts: Mutex::default(),
             restart_noted: AtomicBool::new(false),
             ended: Mutex::new(ended),
         }
@@ -113,10 +122,64 @@ impl Shared {
         }
         // Also for earlier starts, where a crash came before it was said.
         let ended = lock(&self.ended).clone();
+        let signs = self.ledger.signs();
+        self.settle_doubts();
         for start in self.ledger.starts() {
             let alive = self.alive.filter(|alive| start == self.started_at && *alive <= start);
             let alive = alive.max(ended.get(&start).copied());
             self.ledger.restarted(Window::new(alive.unwrap_or(start), start));
+        }
+        for (start, sign) in signs {
+            self.explain_end(sign, start);
+        }
+    }
+
+    /// A record that does not read back although the node went on for long after it was written had been durable, or else was written
+    /// elsewhere: where nothing else says what became of it, it is damaged.
+    fn settle_doubts(&self) {
+        let doubts = std::mem::take(&mut *lock(&self.doubts));
+        let long_ago = |doubt: &Doubt| self.ledger.last_sign().is_some_and(|sign| doubt.window.to + DURABLE <= sign);
+        for doubt in doubts.into_iter().filter(long_ago) {
+            let known = |state: &IntervalState| match state {
+                IntervalState::Recorded | IntervalState::Partial { .. } => true,
+                IntervalState::Gap { cause, .. } => {
+                    use GapCause::{Damaged, Disk, Erased, Expired, OurQueue, Restart};
+                    matches!(cause, Disk | OurQueue | Restart | Expired | Erased | Damaged)
+                }
+            };
+            if self.tiles(doubt.stream, doubt.window).iter().all(|tile| known(&tile.state)) {
+                continue;
+            }
+            if let Some(volume) = self.volumes.all().iter().find(|volume| volume.name == doubt.volume) {
+                lock(&volume.stats).damaged += 1;
+            }
+            tracing::error!(volume = doubt.volume, segment = doubt.segment, stream = %doubt.stream, "stored footage is damaged");
+            let span = [doubt.window.from, doubt.window.to];
+            let body = json!({ "volume": doubt.volume, "segment": doubt.segment, "stream": doubt.stream, "window_us": span });
+            self.ledger.note("footage.damaged", body);
+            self.ledger.lose(doubt.stream, doubt.window, GapCause::Damaged, 0);
+        }
+    }
+
+    /// The tiling of a stream's time, as far as this node's disks and ledger tell.
+    fn tiles(&self, stream: StreamId, window: Window) -> Vec<Interval> {
+        let recorded = self.catalogue.read().get(&stream).map(|index| index.recorded_around(window).to_vec()).unwrap_or_default();
+        let now = self.world.now().max(window.to);
+        self.ledger.with(stream, |story, restarts| ledger::tile(&Facts { window, recorded: &recorded, story, restarts, now }))
+    }
+
+    /// A run ended soon after its last sign of life. Where its clock had been set back, that was at a time of which there is older footage,
+    /// and holes in that footage which nothing else explains are the end of this run: its last seconds, that were not durable.
+    fn explain_end(&self, sign: UtcMicros, start: UtcMicros) {
+        let end = (sign + SIGNS).max(start).min(sign + 2 * SIGNS);
+        let window = Window::new(sign - DURABLE, end);
+        let streams: Vec<StreamId> = self.catalogue.read().keys().copied().collect();
+        for stream in streams {
+            for hole in self.tiles(stream, window) {
+                if matches!(hole.state, IntervalState::Gap { cause: GapCause::Unexplained, .. }) {
+                    self.ledger.lose(stream, hole.window, GapCause::Restart, 0);
+                }
+            }
         }
     }
 
@@ -364,6 +427,14 @@ impl Shared {
         lock(&volume.queue).push(draft, self.world.monotonic());
         volume.work.notify_one();
     }
+}
+
+/// A record that does not read back.
+pub(super) struct Doubt {
+    pub(super) stream: StreamId,
+    pub(super) window: Window,
+    pub(super) volume: String,
+    pub(super) segment: u32,
 }
 
 /// What each volume has to write, by the places of streams.

@@ -9,7 +9,7 @@ use super::{
     head::{self, Head},
     mp4,
     recovery::{self, Found},
-    volume::{Identity, segment_name, segment_number},
+    volume::{Identity, Unsound, segment_name, segment_number},
 };
 use crate::model::Window;
 use std::{
@@ -64,7 +64,9 @@ pub fn ls(dir: &Path, out: &mut dyn Write) -> Result<(), ToolError> {
         match recovery::probe(file, 0, number)? {
             Found::Free => {}
             Found::Alien => writeln!(out, "{number:08} alien - - - 0 0")?,
-            Found::Sealed { stream, meta } => line(out, number, "sealed", &stream, meta.window, meta.records.into(), meta.bytes)?,
+            Found::Sealed { stream, meta, .. } => {
+                line(out, number, "sealed", &stream, meta.window, meta.records.into(), meta.bytes)?;
+            }
             Found::Unsealed(header) => {
                 let scan = recovery::scan(file, &header, Vec::new())?;
                 let bytes = scan.entries.iter().map(|entry| u64::from(entry.payload_len)).sum();
@@ -234,8 +236,9 @@ fn volume(dir: &Path) -> Result<Arc<dyn Disk>, ToolError> {
     }
     let disk = RealDisk::for_reading(dir);
     match Identity::read(&disk) {
-        Ok(Ok(_)) => Ok(Arc::new(disk)),
-        Ok(Err(reason)) => Err(not(reason)),
+        // Whose it is matters to a node; its segments can be read without.
+        Ok(Ok(_) | Err(Unsound::Damaged(_))) => Ok(Arc::new(disk)),
+        Ok(Err(Unsound::Unknown(reason))) => Err(not(reason)),
         Err(error) => Err(not(error.to_string())),
     }
 }

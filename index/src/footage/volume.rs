@@ -5,10 +5,14 @@ use super::{
     catalogue::SegmentKey,
     disk::{AbsentDisk, Disk, DiskFile},
     fare::Fare,
+    head::{self, Head},
     pool::{Pool, Size},
     types::{Draft, VolumeHealth, VolumeSetup, VolumeState},
 };
-use crate::model::{NodeId, StreamId, UtcMicros, VolumeId};
+use crate::{
+    durable,
+    model::{NodeId, StreamId, UtcMicros, VolumeId},
+};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{HashSet, VecDeque},
@@ -197,7 +201,7 @@ impl Stats {
     }
 }
 
-/// What stands in the file `volume` of the directory.
+/// What stands in the file `volume.json` of the directory: whose it is, and its checksum.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Identity {
     version: u16,
@@ -208,30 +212,69 @@ pub(super) struct Identity {
 impl Identity {
     pub(super) const NAME: &'static str = "volume.json";
 
-    /// Reads who the volume is, or prepares it when it is new. The error is a sentence.
+    /// Reads who the volume is, or prepares it when it is new. Where that is damaged, its segments say it. The error is a sentence.
     pub(super) fn read_or_make(disk: &dyn Disk, node: NodeId, fresh: [u8; 16]) -> io::Result<Result<Self, String>> {
         match Self::read(disk) {
-            Ok(Err(error)) => Ok(Err(error)),
+            Ok(Err(Unsound::Unknown(reason))) => Ok(Err(reason)),
+            Ok(Err(Unsound::Damaged(reason))) => {
+                let found = Self::of_segments(disk)?;
+                tracing::error!(reason, found = found.is_some(), "a volume does not say whose it is: its segments are asked");
+                let identity = found.unwrap_or(Self { version: 1, id: VolumeId::from_bytes(fresh), node });
+                match identity.node == node {
+                    true => identity.write(disk).map(|()| Ok(identity)),
+                    false => Ok(Err(format!("it was prepared by node {}", identity.node))),
+                }
+            }
             Ok(Ok(identity)) if identity.node != node => Ok(Err(format!("it was prepared by node {}", identity.node))),
             Ok(Ok(identity)) => Ok(Ok(identity)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let identity = Self { version: 1, id: VolumeId::from_bytes(fresh), node };
-                disk.replace_small(Self::NAME, &serde_json::to_vec_pretty(&identity)?)?;
-                Ok(Ok(identity))
+                identity.write(disk).map(|()| Ok(identity))
             }
             Err(error) => Err(error),
         }
     }
 
+    /// Who a running volume is, for putting it down again.
+    pub(super) fn of(volume: &Volume, node: NodeId) -> Self {
+        Self { version: 1, id: volume.id, node }
+    }
+
+    /// Puts it down.
+    pub(super) fn write(&self, disk: &dyn Disk) -> io::Result<()> {
+        disk.replace_small(Self::NAME, &durable::with_checksum(&serde_json::to_vec_pretty(self)?))
+    }
+
+    /// Who the volume is by the first segment that says so.
+    fn of_segments(disk: &dyn Disk) -> io::Result<Option<Self>> {
+        for number in disk.list("segs")?.iter().filter_map(|name| segment_number(name)) {
+            if let Ok(Head::Used(header)) = head::read(&*disk.open(&segment_name(number))?, Some(number)) {
+                return Ok(Some(Self { version: 1, id: header.volume, node: header.node }));
+            }
+        }
+        Ok(None)
+    }
+
     /// Reads who the volume is.
-    pub(super) fn read(disk: &dyn Disk) -> io::Result<Result<Self, String>> {
+    pub(super) fn read(disk: &dyn Disk) -> io::Result<Result<Self, Unsound>> {
         let bytes = disk.read_small(Self::NAME)?;
-        Ok(match serde_json::from_slice::<Self>(&bytes) {
+        Ok(match durable::read_checked::<Self>(&bytes) {
             Ok(identity) if identity.version == 1 => Ok(identity),
-            Ok(identity) => Err(format!("its format is version {}, this program knows 1", identity.version)),
-            Err(error) => Err(format!("{} is unreadable: {error}", Self::NAME)),
+            Ok(identity) => Err(Unsound::Unknown(format!("its format is version {}, this program knows 1", identity.version))),
+            Err(error) => Err(Unsound::Damaged(format!("{} is damaged: {error}", Self::NAME))),
         })
     }
+}
+
+/// Why a volume's file does not say whose it is. In a sentence.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unsound {
+    /// It is not what was written.
+    #[error("{0}")]
+    Damaged(String),
+    /// A later version of this program wrote it.
+    #[error("{0}")]
+    Unknown(String),
 }
 
 /// The name of a segment's file below the volume.

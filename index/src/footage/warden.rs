@@ -8,7 +8,7 @@ use super::{
     shared::Shared,
     shelf,
     types::VolumeState,
-    volume::{Identity, Volume, lock},
+    volume::{Identity, Unsound, Volume, lock},
     writer::{self, Writer},
 };
 use std::{
@@ -144,13 +144,17 @@ impl Warden {
 
     /// Reads the volume's name.
     fn send_look(&self, volume: &Arc<Volume>) {
-        let (volume, sent) = (Arc::clone(volume), self.sent.clone());
+        let (volume, sent, node) = (Arc::clone(volume), self.sent.clone(), self.shared.setup.node);
         let look = move || {
             let read = Identity::read(&*volume.disk);
             let same = read.and_then(|read| match read {
                 Ok(identity) if identity.id == volume.id => Ok(()),
                 Ok(_) => Err(io::Error::new(io::ErrorKind::NotFound, "another volume is in its place")),
-                Err(reason) => Err(io::Error::new(io::ErrorKind::InvalidData, reason)),
+                Err(Unsound::Damaged(reason)) => {
+                    tracing::error!(volume = %volume.name, reason, "whose the volume is is written anew");
+                    Identity::of(&volume, node).write(&*volume.disk)
+                }
+                Err(Unsound::Unknown(reason)) => Err(io::Error::new(io::ErrorKind::InvalidData, reason)),
             });
             drop(sent.send(Found::Name(volume, same)));
         };

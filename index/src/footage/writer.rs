@@ -113,7 +113,7 @@ impl Writer {
             }
             self.write_stream(stream, group, now, &mut batch, &mut outcome);
         }
-        self.seal_idle(now, &mut batch);
+        self.seal_idle(now, &mut batch, &mut outcome);
         // A volume under suspicion is tried also while nothing is recorded there: how else would it be trusted again.
         if batch.files.is_empty() && self.volume.state() != VolumeState::Suspect {
             return outcome;
@@ -194,14 +194,7 @@ impl Writer {
         }
         let failed = failed.or_else(|| self.write_out(stream, &mut at, batch).err().map(|error| (error, None)));
         if let Some((error, draft)) = failed {
-            self.fell(&error, Refused::Write);
-            self.abandon(stream);
-            // Those of this stream that were written before in this batch go too: their segment is given up.
-            let (mine, others) = std::mem::take(&mut batch.drafts).into_iter().partition(|draft| draft.stream == stream);
-            batch.drafts = others;
-            batch.streams.retain(|other| *other != stream);
-            batch.sealed.retain(|sealed| sealed.stream != stream);
-            outcome.refused.extend::<Vec<Arc<Draft>>>(mine);
+            self.give_up(stream, &error, batch, outcome);
             outcome.refused.extend(draft);
             outcome.refused.extend(group);
         }
@@ -260,6 +253,7 @@ impl Writer {
             chain: self.chains.get(&draft.stream).copied().unwrap_or_default(),
             now,
         };
+        self.shared.ledger.begin(draft.stream, draft.window().from, place.key.incarnation);
         let Some((open, head)) = OpenSegment::begin(&place, file, draft) else {
             lock(&self.volume.pool).give_back(number, size);
             return Err(io::Error::new(io::ErrorKind::InvalidData, "a decoder configuration that fits no segment"));
@@ -276,17 +270,27 @@ impl Writer {
     }
 
     /// Seals segments whose streams have ended, and those of which some is to be erased.
-    fn seal_idle(&mut self, now: UtcMicros, batch: &mut Batch) {
+    fn seal_idle(&mut self, now: UtcMicros, batch: &mut Batch, outcome: &mut Outcome) {
         let wanted = std::mem::take(&mut *lock(&self.volume.seal_wanted));
         let ripe = |open: &&OpenSegment| now.since(open.touched) > IDLE || wanted.contains(&open.stream);
         let mut idle: Vec<_> = self.open.values().filter(ripe).map(|open| open.stream).collect();
         idle.sort_unstable();
         for stream in idle {
             if let Err(error) = self.seal(stream, batch) {
-                self.fell(&error, Refused::Write);
-                self.abandon(stream);
+                self.give_up(stream, &error, batch, outcome);
             }
         }
+    }
+
+    /// The disk refused a stream's segment: what was written there in this batch goes elsewhere too.
+    fn give_up(&mut self, stream: StreamId, error: &io::Error, batch: &mut Batch, outcome: &mut Outcome) {
+        self.fell(error, Refused::Write);
+        self.abandon(stream);
+        let (mine, others) = std::mem::take(&mut batch.drafts).into_iter().partition(|draft| draft.stream == stream);
+        batch.drafts = others;
+        batch.streams.retain(|other| *other != stream);
+        batch.sealed.retain(|sealed| sealed.stream != stream);
+        outcome.refused.extend::<Vec<Arc<Draft>>>(mine);
     }
 
     /// Everything in the batch is durable: says so.

@@ -45,7 +45,7 @@ pub(in crate::footage) enum Fault {
 
 type Page = Option<Arc<[u8; PAGE]>>;
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct File {
     /// What a crash leaves for sure.
     durable: Vec<Page>,
@@ -125,6 +125,19 @@ impl SimDisk {
         })))
     }
 
+    /// A disk of its own with the same bytes, on a power supply of its own.
+    pub(in crate::footage) fn fork(&self) -> Self {
+        let state = self.state();
+        let fork = Self::on(0, state.room, Arc::new(AtomicBool::new(true)), None);
+        {
+            let mut other = fork.state();
+            other.files.clone_from(&state.files);
+            other.small.clone_from(&state.small);
+        }
+        drop(state);
+        fork
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -190,6 +203,24 @@ impl SimDisk {
         state.files.retain(|_, file| file.named || random.random());
         (state.lies, state.faults, state.armed) = (false, Vec::new(), Vec::new());
         state.power.store(true, Ordering::Relaxed);
+    }
+
+    /// What a stretch of a file reads as. `None` if it is not there.
+    pub(in crate::footage) fn peek(&self, name: &str, from: u64, len: usize) -> Option<Vec<u8>> {
+        let state = self.state();
+        let file = state.files.get(name)?;
+        let mut bytes = Vec::with_capacity(len);
+        let mut at = from as usize;
+        while bytes.len() < len {
+            let (page, within) = (at / PAGE, at % PAGE);
+            let some = (PAGE - within).min(len - bytes.len());
+            match file.visible.get(page)? {
+                Some(page) => bytes.extend_from_slice(&page[within..within + some]),
+                None => bytes.resize(bytes.len() + some, 0),
+            }
+            at += some;
+        }
+        Some(bytes)
     }
 
     /// Flips a bit at rest; in a small file too.

@@ -50,6 +50,8 @@ pub(in crate::footage) struct RecordHeader {
     /// Bytes of the first video unit, which stand right behind the `mdat`'s header; 0 if there is none.
     pub(in crate::footage) lead_len: u32,
     pub(in crate::footage) lead_crc: u32,
+    /// Of the `moof` and the `mdat`'s header, so that the first unit can be read and checked alone; 0 in records of earlier versions.
+    pub(in crate::footage) moof_crc: u32,
     /// BLAKE3 of the payload.
     pub(in crate::footage) hash: [u8; 32],
     /// BLAKE3 of the chain value before it and of this header: see [`chain`].
@@ -96,6 +98,7 @@ impl RecordHeader {
         put(out, 128, self.decode.get().to_le_bytes());
         put(out, 136, self.hash);
         put(out, 200, self.samples.to_le_bytes());
+        put(out, 204, self.moof_crc.to_le_bytes());
         self.chain = chain(before, out);
         put(out, AT_CHAIN, self.chain);
         let crc = checksum_around(self.incarnation, out, AT_CRC);
@@ -132,6 +135,7 @@ impl RecordHeader {
             moof_len: u32::from_le_bytes(get(bytes, 108)),
             lead_len: u32::from_le_bytes(get(bytes, 112)),
             lead_crc: u32::from_le_bytes(get(bytes, 116)),
+            moof_crc: u32::from_le_bytes(get(bytes, 204)),
             hash: get(bytes, 136),
             chain: get(bytes, AT_CHAIN),
         };
@@ -201,6 +205,7 @@ mod tests {
             moof_len: 500,
             lead_len: payload - 508,
             lead_crc: 77,
+            moof_crc: 78,
             hash: [9; 32],
             chain: [0; 32],
         }

@@ -17,10 +17,12 @@ pub(super) use {
 
 use super::{
     custody::{Act, Custody, CustodyError, Erased},
+    spans,
     volume::lock,
     world::World,
 };
 use crate::{
+    durable,
     journal::{Journal, Record, Seq},
     model::{GapCause, StreamId, UtcMicros, Window},
 };
@@ -96,8 +98,15 @@ struct State {
     /// Starts of which nobody has said yet since when the node had not been running.
     #[serde(default)]
     starts: Vec<UtcMicros>,
+    /// For each of these, the last sign of life before it in the order of things, whatever the clock said.
+    #[serde(default)]
+    signs: Vec<(UtcMicros, UtcMicros)>,
     #[serde(default)]
     custody: Custody,
+    /// Segments that were begun at a time of which earlier footage had been removed, or of later: somebody set the clock back. By
+    /// incarnation, what had been removed then.
+    #[serde(default)]
+    anew: HashMap<u64, Vec<Window>>,
     /// How far this run is with each order.
     #[serde(skip)]
     erasing: HashMap<u64, Progress>,
@@ -118,6 +127,8 @@ pub(super) struct Ledger {
     notebook: Arc<dyn Notebook>,
     world: Arc<dyn World>,
     file: PathBuf,
+    /// When an earlier run last gave a sign of life: the newest that it wrote, not the one with the highest date.
+    last_sign: Option<UtcMicros>,
 }
 
 const PAGE: usize = 4096;
@@ -129,8 +140,8 @@ impl Ledger {
     pub(super) fn open(state_dir: &Path, notebook: Arc<dyn Notebook>, world: Arc<dyn World>) -> Self {
         let file = state_dir.join("ledger.json");
         let mut state: State = match std::fs::read(&file) {
-            Ok(bytes) => serde_json::from_slice(&bytes).unwrap_or_else(|error| {
-                tracing::warn!(file = %file.display(), %error, "ledger checkpoint unreadable, reading the journal instead");
+            Ok(bytes) => durable::read_checked(&bytes).unwrap_or_else(|error| {
+                tracing::warn!(file = %file.display(), error, "ledger checkpoint unreadable, reading the journal instead");
                 State::default()
             }),
             Err(_) => State::default(),
@@ -139,13 +150,16 @@ impl Ledger {
             // Another journal than this checkpoint was made from.
             state = State::default();
         }
+        // A checkpoint is younger than the newest fact if it knows of it.
+        let last_sign = if notebook.newest() > state.seq { notebook.inherited_at() } else { state.alive };
+        let last_sign = last_sign.or(notebook.inherited_at());
         loop {
             let facts = notebook.after(state.seq, PAGE);
             let Some((last, ..)) = facts.last() else { break };
             state.seq = *last;
             facts.iter().for_each(|(_, kind, body)| state.apply(kind, body));
         }
-        Self { state: Mutex::new(state), acting: Mutex::default(), notebook, world, file }
+        Self { state: Mutex::new(state), acting: Mutex::default(), notebook, world, file, last_sign }
     }
 
     pub(super) fn mark(&self, stream: StreamId, at: UtcMicros, cause: GapCause, detail: &str, newest: Option<UtcMicros>) {
@@ -168,14 +182,16 @@ impl Ledger {
     /// Notes that the node starts, before it records anything: whatever becomes of this run, what was missed before it has a cause.
     /// Durable on return.
     pub(super) fn started(&self, at: UtcMicros, believed: bool) {
+        let sign = self.last_sign;
         {
             let mut state = lock(&self.state);
             state.starts.push(at);
+            state.signs.extend(sign.map(|sign| (at, sign)));
             if believed {
                 state.believed = Some(at);
             }
         }
-        let body = json!({ "at_us": at, "believed": believed });
+        let body = json!({ "at_us": at, "believed": believed, "sign_us": sign });
         if let Err(error) = self.notebook.note_durably(at, "ledger.start", body) {
             tracing::error!(error, "a start is not in the journal, the gap before it may have no cause");
         }
@@ -186,11 +202,22 @@ impl Ledger {
         lock(&self.state).starts.clone()
     }
 
+    /// When the run before this one last gave a sign of life, whatever else is dated later.
+    pub(super) fn last_sign(&self) -> Option<UtcMicros> {
+        self.last_sign
+    }
+
+    /// For each start that nobody has spoken of yet: the last sign of life before it.
+    pub(super) fn signs(&self) -> Vec<(UtcMicros, UtcMicros)> {
+        lock(&self.state).signs.clone()
+    }
+
     /// Notes that the node was not running in `window`, at the end of which it started.
     pub(super) fn restarted(&self, window: Window) {
         {
             let mut state = lock(&self.state);
             state.starts.retain(|start| *start != window.to);
+            state.signs.retain(|(start, _)| *start != window.to);
             if window.is_empty() {
                 return;
             }
@@ -234,6 +261,34 @@ impl Ledger {
             body.extend(record);
         }
         self.notebook.note(at, if cause == GapCause::Erased { "ledger.erased" } else { "ledger.expired" }, body);
+    }
+
+    /// A segment begins whose first picture is dated `from`. Where footage of that time, or of later, was removed before, it is written
+    /// down that this is not that footage; durable on return.
+    pub(super) fn begin(&self, stream: StreamId, from: UtcMicros, incarnation: u64) {
+        let mut gone = Vec::new();
+        {
+            let mut state = lock(&self.state);
+            let story = state.streams.entry(stream).or_default();
+            let later = |gone: &&Removed| gone.window.to > from;
+            story.removed.iter().rev().take_while(later).for_each(|removed| spans::join(&mut gone, removed.window));
+            if gone.is_empty() {
+                return;
+            }
+            state.anew.insert(incarnation, gone.clone());
+        }
+        let windows: Vec<_> = gone.iter().map(|window| [window.from, window.to]).collect();
+        let body = json!({ "stream": stream, "incarnation": format!("{incarnation:016x}"), "windows_us": windows });
+        if let Err(error) = self.notebook.note_durably(self.world.now(), "ledger.anew", body) {
+            tracing::error!(%stream, error, "it is not in the journal that a time is recorded again of which footage was removed");
+        }
+    }
+
+    /// Whether the footage of a segment at that time was removed for one of these causes.
+    pub(super) fn is_removed(&self, stream: StreamId, incarnation: u64, window: Window, causes: &[GapCause]) -> bool {
+        let state = lock(&self.state);
+        let before = state.anew.get(&incarnation).is_some_and(|gone| gone.iter().any(|gone| gone.overlaps(window)));
+        !before && state.streams.get(&stream).is_some_and(|story| story.is_removed(window, causes))
     }
 
     /// Keeps holds and orders as they are while the guard lives. Taken before any other lock.
@@ -318,7 +373,7 @@ impl Ledger {
             }
             state.streams.values_mut().for_each(|story| story.forget(horizon));
             state.restarts.retain(|restart| restart.to >= horizon);
-            serde_json::to_vec(&*state)?
+            durable::with_checksum(&serde_json::to_vec(&*state)?)
         };
         let new = self.file.with_extension("new");
         let mut file = std::fs::File::create(&new)?;
@@ -367,6 +422,7 @@ impl State {
             "ledger.start" => {
                 if let Some(at) = field("at_us").filter(|at| !self.starts.contains(at)) {
                     self.starts.push(at);
+                    self.signs.extend(field("sign_us").map(|sign| (at, sign)));
                 }
                 let believed = body.get("believed").and_then(Value::as_bool).unwrap_or(false);
                 self.believed = field("at_us").filter(|_| believed).or(self.believed);
@@ -374,7 +430,17 @@ impl State {
             "ledger.restart" => {
                 if let Some(window) = window() {
                     self.starts.retain(|start| *start != window.to);
+                    self.signs.retain(|(start, _)| *start != window.to);
                     self.restart(window);
+                }
+            }
+            "ledger.anew" => {
+                let incarnation = body.get("incarnation").and_then(Value::as_str);
+                let windows = body
+                    .get("windows_us")
+                    .and_then(|windows| serde_json::from_value::<Vec<[UtcMicros; 2]>>(windows.clone()).ok());
+                if let (Some(Ok(incarnation)), Some(windows)) = (incarnation.map(|text| u64::from_str_radix(text, 16)), windows) {
+                    self.anew.insert(incarnation, windows.iter().map(|[from, to]| Window::new(*from, *to)).collect());
                 }
             }
             "ledger.clock" => self.believed = field("believed_us").or(self.believed),

@@ -141,6 +141,18 @@ impl Story {
         self.removed[first..].iter().take_while(move |gone| gone.window.from < window.to)
     }
 
+    /// Whether all of the window was removed for one of these causes.
+    pub(in crate::footage) fn is_removed(&self, window: Window, causes: &[GapCause]) -> bool {
+        let mut known = window.from;
+        for gone in self.removed_in(window).filter(|gone| causes.contains(&gone.cause)) {
+            if gone.window.from > known {
+                return false;
+            }
+            known = gone.window.to.max(known);
+        }
+        known >= window.to
+    }
+
     /// Removals in the window, with one more on either side.
     pub(super) fn removed_around(&self, window: Window) -> &[Removed] {
         let first = self.removed.partition_point(|gone| gone.window.to <= window.from).saturating_sub(1);

@@ -26,6 +26,10 @@ pub(super) struct Sent {
 /// Units of a fragment, and the time between two.
 const UNITS: i64 = 5;
 const UNIT: Duration = Duration::from_millis(200);
+/// Where in each sector of a unit its sign stands, and how long it is.
+const SIGN_AT: usize = 5;
+const SIGN: usize = 12;
+const SECTOR: usize = 512;
 /// A fragment's time.
 pub(super) const SECOND: Duration = Duration::from_secs(1);
 
@@ -38,6 +42,24 @@ impl Sent {
         self.size as u64 * UNITS as u64
     }
 
+    /// What stands in every sector of a unit, and nowhere else.
+    fn sign(&self, unit: i64) -> [u8; SIGN] {
+        let mut sign = [0; SIGN];
+        sign[..8].copy_from_slice(&(self.number * UNITS + unit).to_be_bytes());
+        sign[8..].copy_from_slice(&self.stream.to_raw().to_be_bytes());
+        sign
+    }
+
+    /// Whether any of its pictures stands in what is read where its record stood. `payload` is all of that record but its header.
+    pub(super) fn shows_in(&self, payload: &[u8]) -> bool {
+        let media = payload.len().saturating_sub(self.bytes() as usize);
+        (0..UNITS).any(|unit| {
+            let start = media + unit as usize * self.size;
+            let mut signs = (SIGN_AT..).step_by(SECTOR).take_while(|at| at + SIGN <= self.size);
+            signs.any(|at| payload.get(start + at..start + at + SIGN) == Some(&self.sign(unit)))
+        })
+    }
+
     pub(super) fn units(&self) -> Vec<AccessUnit> {
         let unit = |i: i64| {
             let ticks = self.number * 90_000 + i * 18_000;
@@ -45,8 +67,10 @@ impl Sent {
             let mut data = vec![(self.number * UNITS + i) as u8; self.size];
             data[..4].copy_from_slice(&(self.size as u32 - 4).to_be_bytes());
             data[4] = if self.key && i == 0 { 0x65 } else { 0x41 };
-            data[5..13].copy_from_slice(&(self.number * UNITS + i).to_be_bytes());
-            data[13..17].copy_from_slice(&self.stream.to_raw().to_be_bytes());
+            // Each sector of it says whose it is, so that what should be gone from a disk is recognised there.
+            for at in (SIGN_AT..).step_by(SECTOR).take_while(|at| at + SIGN <= self.size) {
+                data[at..at + SIGN].copy_from_slice(&self.sign(i));
+            }
             AccessUnit {
                 track: TrackKind::Video,
                 key: self.key && i == 0,

@@ -1,7 +1,10 @@
 //! What must be true: who was told what, and what the store answers to that. Knows nothing of files, except where it asks whether
 //! a loss is the fault of the disk.
 
-use super::cameras::{SECOND, Sent};
+use super::{
+    cameras::{SECOND, Sent},
+    decided::Decided,
+};
 use crate::{
     access::Extent,
     footage::{
@@ -37,6 +40,9 @@ pub(super) struct Outcome {
     pub(super) lost_s: f64,
     pub(super) lost_after_faults_s: f64,
     pub(super) queries: u64,
+    /// Acts of people about holds and erasures, and orders of erasure that were carried out.
+    pub(super) decisions: u64,
+    pub(super) erasures: u64,
     /// What is wrong, in words; the first few.
     pub(super) faults: Vec<String>,
     /// A digest of all that the disks were asked to do.
@@ -44,6 +50,21 @@ pub(super) struct Outcome {
 }
 
 impl Outcome {
+    /// Adds what another run came to.
+    pub(super) fn add(&mut self, other: &Self) {
+        self.crashes += other.crashes;
+        self.acknowledged += other.acknowledged;
+        self.bytes += other.bytes;
+        self.lost_bytes += other.lost_bytes;
+        self.wrong_frames += other.wrong_frames;
+        self.unexplained_s += other.unexplained_s;
+        self.queries += other.queries;
+        self.decisions += other.decisions;
+        self.erasures += other.erasures;
+        self.lost_s = self.lost_s.max(other.lost_s);
+        self.lost_after_faults_s = self.lost_after_faults_s.max(other.lost_after_faults_s);
+    }
+
     /// Something is wrong.
     pub(super) fn fault(&mut self, text: String) {
         if self.faults.len() < 8 {
@@ -66,13 +87,23 @@ impl Place {
     }
 }
 
+/// Why something may be gone.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Gone {
+    ByRule,
+    ByOrder,
+    /// Its term was over, and an order names it: whichever came first.
+    Either,
+}
+
 /// See the module.
 #[derive(Default)]
 pub(super) struct Model {
     pub(super) sent: BTreeMap<Name, Sent>,
     acknowledged: BTreeMap<Name, Option<Place>>,
-    /// Removed by rule, and when that was first seen.
-    expired: BTreeSet<Name>,
+    /// What may be gone, and is.
+    gone: BTreeMap<Name, Gone>,
+    pub(super) decided: Decided,
     /// What a disk's own fault took: nothing is asked of these any more.
     excused: BTreeSet<Name>,
     /// Whether a disk changed bytes by itself: then footage may be damaged, and the ledger need not know it yet.
@@ -80,13 +111,21 @@ pub(super) struct Model {
     pub(super) terms: RetentionTerms,
     /// Up to where terms may be counted: the clock, had nobody set it by hours.
     pub(super) trusted: UtcMicros,
+    /// The latest that it was since everything was compared: what went meanwhile may have been due then.
+    latest: UtcMicros,
     /// Where each stream's story begins.
     pub(super) begun: BTreeMap<StreamId, UtcMicros>,
 }
 
 impl Model {
     pub(super) fn new(terms: RetentionTerms, trusted: UtcMicros) -> Self {
-        Self { terms, trusted, ..Self::default() }
+        Self { terms, trusted, latest: trusted, ..Self::default() }
+    }
+
+    /// What the clock would say had nobody set it by hours.
+    pub(super) fn trust(&mut self, now: UtcMicros) {
+        self.trusted = now;
+        self.latest = self.latest.max(now);
     }
 
     pub(super) fn announced(&mut self, name: Name) {
@@ -107,7 +146,7 @@ impl Model {
         }
     }
 
-    fn reader(&self, store: &Store) -> Reader {
+    pub(super) fn reader(&self, store: &Store) -> Reader {
         let streams: Vec<StreamId> = self.begun.keys().copied().collect();
         Reader::new(Arc::clone(&store.shared), Arc::clone(&store.cache), Extent::recorded(streams, Window::ALL))
     }
@@ -126,9 +165,13 @@ impl Model {
                     outcome.fault(format!("{what}: a phantom at {name:?}"));
                     continue;
                 };
-                if self.expired.contains(&name) {
+                if let Some(why) = self.gone.get(&name) {
                     outcome.wrong_frames += 5;
-                    outcome.fault(format!("{what}: {name:?} was removed by rule and is there again"));
+                    outcome.fault(format!("{what}: {name:?} was removed ({why:?}) and is there again"));
+                }
+                if let Some(order) = self.decided.erased_by(sent) {
+                    outcome.wrong_frames += 5;
+                    outcome.fault(format!("{what}: {name:?} is there although order {order} was carried out"));
                 }
                 let place = Place::of(&fragment);
                 if let Some(known) = self.acknowledged.get_mut(&name) {
@@ -150,6 +193,9 @@ impl Model {
                 self.missing(stream, &found, disks, what, outcome);
             }
         }
+        if recovered {
+            self.latest = self.trusted;
+        }
     }
 
     /// A listed fragment cannot be read: the disk's fault, or ours.
@@ -165,23 +211,36 @@ impl Model {
         outcome.fault(format!("{what}: {name:?} at {place:?} is listed and cannot be read: {error}"));
     }
 
-    /// Announced fragments of a stream that are not there any more: removed by rule, taken by a disk's fault, or lost.
+    /// Announced fragments of a stream that are not there any more: removed by rule or order, taken by a disk's fault, or lost.
     fn missing(&mut self, stream: StreamId, found: &BTreeSet<Name>, disks: &[SimDisk], what: &str, outcome: &mut Outcome) {
         let all = (stream, UtcMicros::MIN)..=(stream, UtcMicros::MAX);
         let gone = self
             .acknowledged
             .range(all)
-            .filter(|(name, _)| !found.contains(name) && !self.expired.contains(name) && !self.excused.contains(name));
+            .filter(|(name, _)| !found.contains(name) && !self.gone.contains_key(name) && !self.excused.contains(name));
         for (name, place) in gone.map(|(name, place)| (*name, *place)).collect::<Vec<_>>() {
             let Some(sent) = self.sent.get(&name) else { continue };
             if place.is_some_and(|place| spoiled(place, disks)) || (place.is_none() && self.tainted) {
                 self.excused.insert(name);
-            } else if sent.window().to < self.trusted - self.terms.of(sent.class) {
-                self.expired.insert(name);
+                continue;
+            }
+            let held = self.decided.protects(stream, sent.window());
+            let over = !held && sent.window().to < self.latest - self.terms.of(sent.class);
+            let ordered = !held && self.decided.may_erase(stream, sent.window());
+            let why = match (over, ordered) {
+                (true, true) => Some(Gone::Either),
+                (true, false) => Some(Gone::ByRule),
+                (false, true) => Some(Gone::ByOrder),
+                (false, false) => None,
+            };
+            if let Some(why) = why {
+                self.gone.insert(name, why);
             } else {
                 outcome.lost_bytes += sent.bytes();
-                let (now, term) = (self.trusted, self.terms.of(sent.class));
-                outcome.fault(format!("{what}: {name:?}, announced at {place:?}, is gone at {now:?}, its term is {term:?}"));
+                let (now, term) = (self.latest, self.terms.of(sent.class));
+                let held = if held { ", it is held" } else { "" };
+                outcome
+                    .fault(format!("{what}: {name:?}, announced at {place:?}, is gone at {now:?}, its term is {term:?}{held}"));
                 self.excused.insert(name);
             }
         }
@@ -217,13 +276,13 @@ impl Model {
             }
             self.ask_for_key(&reader, stream, &all, window.from, what, outcome);
             if !self.tainted && store.is_recovered() {
-                Self::ask_for_coverage(store, stream, &all, window, what, outcome);
+                self.ask_for_coverage(store, stream, &all, window, what, outcome);
             }
         }
     }
 
     /// A window whose edges lie on, or a hair beside, those of fragments.
-    fn window(all: &[FragmentRef], begun: UtcMicros, store: &Store, random: &mut SmallRng) -> Window {
+    pub(super) fn window(all: &[FragmentRef], begun: UtcMicros, store: &Store, random: &mut SmallRng) -> Window {
         let mut edge = || {
             let near = match all.len() {
                 0 => begun,
@@ -280,7 +339,15 @@ impl Model {
     }
 
     /// Time is tiled: without overlap or hole, recorded where there is footage and only there, and every gap has a cause.
-    fn ask_for_coverage(store: &Store, stream: StreamId, all: &[FragmentRef], window: Window, what: &str, outcome: &mut Outcome) {
+    fn ask_for_coverage(
+        &self,
+        store: &Store,
+        stream: StreamId,
+        all: &[FragmentRef],
+        window: Window,
+        what: &str,
+        outcome: &mut Outcome,
+    ) {
         let mut set = Vec::new();
         all.iter().for_each(|fragment| spans::join(&mut set, fragment.window));
         let mut edge = window.from;
@@ -299,6 +366,9 @@ impl Model {
             if wrong {
                 outcome.fault(format!("{what}: {stream} in {window:?}: {tile:?}, footage {set:?}"));
             }
+            if let IntervalState::Gap { cause, detail } = &tile.state {
+                self.compare_cause(stream, tile.window, *cause, detail, what, outcome);
+            }
             if let IntervalState::Gap { cause: GapCause::Unexplained, .. } = tile.state {
                 outcome.unexplained_s += tile.window.duration().as_secs_f64();
                 outcome.fault(format!("{what}: {stream}: nobody explains {:?}, asked for {window:?}", tile.window));
@@ -306,6 +376,49 @@ impl Model {
         }
         if edge < window.to && edge + Duration::from_secs(16) < store.shared.world.now().min(window.to) {
             outcome.fault(format!("{what}: {stream} in {window:?}: the answer ends at {edge:?}"));
+        }
+    }
+}
+
+impl Model {
+    /// Time of which something was removed says so, and by what.
+    fn compare_cause(&self, stream: StreamId, tile: Window, cause: GapCause, detail: &str, what: &str, outcome: &mut Outcome) {
+        let around = (stream, tile.from - SECOND)..(stream, tile.to);
+        for ((_, utc), why) in self.gone.range(around) {
+            let middle = *utc + SECOND / 2;
+            if !tile.contains(middle) {
+                continue;
+            }
+            let beside = (stream, middle - SECOND)..(stream, middle);
+            let alone = self.gone.range(beside).count() == 1;
+            let right = match (cause, why) {
+                (GapCause::Expired, Gone::ByOrder) | (GapCause::Erased, Gone::ByRule) => !alone,
+                (GapCause::Expired, _) => detail.starts_with("deleted by rule "),
+                (GapCause::Erased, _) => detail.starts_with("erased by order "),
+                _ => false,
+            };
+            if !right {
+                outcome.fault(format!(
+                    "{what}: {stream} at {middle:?} went {why:?}, and is said to be missing for {cause:?} {detail}"
+                ));
+            }
+        }
+    }
+
+    /// After an erasure: no picture that had to go stands where it stood.
+    pub(super) fn check_erased(&self, disks: &[SimDisk], what: &str, outcome: &mut Outcome) {
+        for (name, place) in &self.acknowledged {
+            let (Some(place), Some(sent)) = (place, self.sent.get(name)) else { continue };
+            if self.decided.erased_by(sent).is_none() || self.gone.get(name) != Some(&Gone::ByOrder) {
+                continue;
+            }
+            let key = place.segment.0;
+            let Some(disk) = disks.get(usize::from(key.volume)) else { continue };
+            let payload = disk.peek(&segment_name(key.number), place.offset + RECORD_HEADER as u64, place.length as usize);
+            if payload.is_some_and(|payload| sent.shows_in(&payload)) {
+                outcome.wrong_frames += 5;
+                outcome.fault(format!("{what}: {name:?} was erased and still stands at {place:?}"));
+            }
         }
     }
 }

@@ -4,6 +4,7 @@
 use super::{
     cameras::Camera,
     model::{Model, Name, Outcome},
+    people::People,
     world::{SimJournal, SimWorld},
 };
 use crate::{
@@ -36,7 +37,9 @@ use std::{
 
 /// The step in which time passes.
 const STEP: Duration = Duration::from_millis(100);
-const YEARS: i64 = 20 * 365 * 86_400_000_000;
+/// Steps of the clock, in seconds.
+const YEARS: i64 = 20 * 365 * 86_400;
+const HOUR: i64 = 3600;
 
 /// What a seed decided once.
 pub(super) struct Plan {
@@ -51,10 +54,18 @@ pub(super) struct Plan {
     clocks: bool,
     terms: RetentionTerms,
     segment_max: Duration,
+    /// Whether what was added to lives later happens too: more steps of the clock, longer times without power.
+    later: bool,
+    /// Whether anybody asks for holds and erasures.
+    people: bool,
 }
 
+/// Seeds below this one live as they did when they were found; to those from here on happens what was added since.
+pub(super) const LATER: u64 = 2000;
+
 impl Plan {
-    fn new(random: &mut SmallRng) -> Self {
+    fn new(seed: u64, random: &mut SmallRng, people: &mut People) -> Self {
+        let later = seed >= LATER;
         let short = random.random_ratio(1, 2);
         let seconds = |n: u64| Duration::from_secs(n);
         let years = seconds(60 * 365 * 86_400);
@@ -69,6 +80,8 @@ impl Plan {
                 false => RetentionTerms { standard: years, key_target: years },
             },
             segment_max: seconds(random.random_range(5..40)),
+            later,
+            people: later && people.chance(2, 3),
         }
     }
 }
@@ -86,6 +99,7 @@ pub(super) struct Node {
     pub(super) random: SmallRng,
     pub(super) outcome: Outcome,
     plan: Plan,
+    people: People,
     /// By how much the clock is off by more than anybody believes.
     clock_off: i64,
     /// Whether a disk misbehaved, or was full, or the keepers were late, in this life: then a crash may cost more.
@@ -106,7 +120,8 @@ pub(super) struct Life {
 impl Node {
     pub(super) fn new(seed: u64) -> Self {
         let mut random = SmallRng::seed_from_u64(seed);
-        let plan = Plan::new(&mut random);
+        let mut people = People::new(seed);
+        let plan = Plan::new(seed, &mut random, &mut people);
         let power = Arc::new(AtomicBool::new(true));
         let start = UtcMicros::from_micros(EPOCH);
         let world = Arc::new(SimWorld::new(seed, start));
@@ -130,6 +145,7 @@ impl Node {
             random,
             outcome: Outcome::default(),
             plan,
+            people,
             clock_off: 0,
             troubled: false,
             disk_lost: false,
@@ -143,6 +159,31 @@ impl Node {
             node.model.begun.insert(camera.stream, start);
         }
         node
+    }
+
+    /// A node to which nothing happens but that it records: for looking at what that leaves.
+    pub(super) fn undisturbed(seed: u64) -> Self {
+        let mut node = Self::new(seed);
+        let years = Duration::from_secs(60 * 365 * 86_400);
+        node.plan = Plan {
+            disks: 1,
+            capacity: 20 << 20,
+            fault_rate: 0,
+            rot: false,
+            clocks: false,
+            terms: RetentionTerms { standard: years, key_target: years },
+            segment_max: Duration::from_secs(7),
+            later: false,
+            people: false,
+        };
+        node.model.terms = node.plan.terms;
+        let disk = node.blank();
+        node.disks = vec![disk];
+        node
+    }
+
+    pub(super) fn state_dir(&self) -> &std::path::Path {
+        self.dir.path()
     }
 
     fn blank(&mut self) -> SimDisk {
@@ -160,7 +201,7 @@ impl Node {
         UtcMicros::from_micros(self.world.now().as_micros() - self.clock_off)
     }
 
-    fn setup(&self) -> Setup {
+    pub(super) fn setup(&self) -> Setup {
         let volume = |i: usize| VolumeSetup {
             name: format!("disk-{i}"),
             path: PathBuf::from(format!("/simulated/{i}")),
@@ -172,6 +213,7 @@ impl Node {
         setup.segment_max = self.plan.segment_max;
         setup.commit_every = Duration::from_millis(500);
         setup.terms = self.plan.terms;
+        setup.hold_percent = 60;
         setup
     }
 
@@ -217,13 +259,16 @@ impl Node {
         if self.random.random() {
             self.journal.settle();
         }
+        self.model.decided.next_turn();
         self.trouble(life);
+        self.decide(life, what);
         self.film(&life.store);
         self.write(life);
         if self.is_up() && life.steps.is_multiple_of(5) {
             self.keep(life);
         }
-        self.model.trusted = self.trusted();
+        self.model.trust(self.trusted());
+        self.notice(life, what);
         for name in std::mem::take(&mut *lock(&self.announced)) {
             self.outcome.acknowledged += 1;
             self.outcome.bytes += self.model.sent.get(&name).map_or(0, |sent| sent.bytes());
@@ -288,6 +333,51 @@ impl Node {
         }
     }
 
+    /// Somebody asks for a hold or an erasure, or answers. What is there before that is looked at, so that whatever goes is known to
+    /// have gone before, or after.
+    fn decide(&mut self, life: &Life, what: &str) {
+        if !self.plan.people || !self.people.wake() || !self.is_up() || !life.store.is_recovered() {
+            return;
+        }
+        self.model.check(&life.store, &self.disks, false, what, &mut self.outcome);
+        let told = self.people.act(&life.store, &mut self.model, what, &mut self.outcome);
+        self.told(&told);
+    }
+
+    /// What the store did about holds and orders by itself is compared with what it may do.
+    fn notice(&mut self, life: &Life, what: &str) {
+        if self.model.decided.is_empty() {
+            return;
+        }
+        let model = &mut self.model;
+        let done = model.decided.compare(&life.store, model.trusted, &model.sent, what, &mut self.outcome);
+        if done {
+            self.outcome.erasures += 1;
+            self.model.check(&life.store, &self.disks, false, what, &mut self.outcome);
+            self.model.check_erased(&self.disks, what, &mut self.outcome);
+        }
+    }
+
+    /// Nothing is filmed and nothing goes wrong: what was ordered is carried out.
+    pub(super) fn finish(&mut self, life: &mut Life, what: &str) {
+        for _ in 0..150 {
+            if !self.model.decided.is_work_left() {
+                break;
+            }
+            self.world.advance(Duration::from_secs(1));
+            self.model.trust(self.trusted());
+            self.model.decided.next_turn();
+            self.write(life);
+            self.keep(life);
+            self.notice(life, what);
+        }
+        // A clock that stands years back keeps an order waiting.
+        if self.model.decided.is_work_left() && self.clock_off >= 0 && !self.disks.iter().any(SimDisk::is_dead) {
+            self.outcome.fault(format!("{what}: an order of erasure is not carried out"));
+        }
+        self.model.check_erased(&self.disks, what, &mut self.outcome);
+    }
+
     /// What cameras, people and disks do of their own accord.
     fn trouble(&mut self, life: &Life) {
         let monotonic = self.world.monotonic();
@@ -343,7 +433,11 @@ impl Node {
     /// Somebody sets the clock: a little, or by two hours or twenty years and some time later back.
     fn set_clock(&mut self, store: &Store) {
         let by = match self.clock_off {
-            0 => [20_000_000, -20_000_000, -3_000_000, -7_200_000_000, YEARS][self.random.random_range(0..5)],
+            0 if self.plan.later => {
+                let steps = [20, -20, -3, -7200, YEARS, -HOUR, -90, 90];
+                steps[self.random.random_range(0..steps.len())] * 1_000_000
+            }
+            0 => [20, -20, -3, -7200, YEARS][self.random.random_range(0..5)] * 1_000_000,
             off => -off,
         };
         self.world.set_by(by);
@@ -414,7 +508,11 @@ impl Node {
         self.power.store(true, Ordering::Relaxed);
         let off = Duration::from_millis(self.random.random_range(200..20_000));
         self.world.advance(off);
-        self.model.trusted = self.trusted();
+        if self.plan.people && self.people.chance(1, 2) {
+            // Long enough for an order to be due.
+            self.world.advance(Duration::from_secs(self.people.between(20, 90)));
+        }
+        self.model.trust(self.trusted());
     }
 }
 

@@ -77,6 +77,13 @@ impl SimJournal {
         Self { facts: Mutex::default(), power }
     }
 
+    /// A journal of the same facts, of a machine that starts anew.
+    pub(super) fn copy(&self, power: Arc<AtomicBool>) -> Self {
+        let facts = lock(&self.facts);
+        let inherited = facts.all.last().map(|(_, at, ..)| *at);
+        Self { facts: Mutex::new(Facts { all: facts.all.clone(), durable: facts.durable, inherited }), power }
+    }
+
     /// Everything noted so far is durable.
     pub(in crate::footage) fn settle(&self) {
         let mut facts = lock(&self.facts);
