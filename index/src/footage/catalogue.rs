@@ -43,6 +43,12 @@ impl SegmentMeta {
         self.holes.as_deref().unwrap_or(std::slice::from_ref(&self.window))
     }
 
+    /// Whether a fragment that its footer tells of is still there: while an order of erasure is carried out the footer may lag behind.
+    pub(super) fn shows(&self, entry: &Entry) -> bool {
+        let middle = entry.utc + Duration::from_micros(u64::from(entry.duration_us / 2));
+        !entry.is_erased() && self.spans().iter().any(|span| span.contains(middle))
+    }
+
     /// Sets window and spans from the recorded time, merged and in order. Not empty.
     pub(super) fn set_spans(&mut self, spans: &[Window]) {
         if let (Some(first), Some(last)) = (spans.first(), spans.last()) {

@@ -7,7 +7,6 @@ use super::{
     disk::DiskFile,
     format::{SegmentHeader, SegmentState},
     keeper::Keeper,
-    planted::{Bug, planted},
     pool::{Size, Unspare},
     recovery, retention,
     types::RetentionTerms,
@@ -33,7 +32,10 @@ impl Keeper {
         let _still = self.shared.ledger.still();
         let held = self.shared.ledger.custody(Custody::held);
         let terms = &self.shared.setup.terms;
-        let due = retention::expired(&self.shared.catalogue, self.volume.index, terms, now, &held, REMOVALS);
+        let mut due = retention::expired(&self.shared.catalogue, self.volume.index, terms, now, &held, REMOVALS);
+        // What is being erased goes its own way, and then its bytes are gone too.
+        let erasing = |key: &SegmentKey| lock(&self.volume.unfinished).iter().any(|work| work.key() == *key);
+        due.retain(|(_, key)| !erasing(key));
         if due.is_empty() || !self.record(&due) {
             return 0;
         }
@@ -48,7 +50,7 @@ impl Keeper {
             }
         }
         let files: Vec<_> = gone.iter().map(|(_, _, file, _)| Arc::clone(file)).collect();
-        let synced = || planted(Bug::ReuseEarly) || self.volume.disk.sync_written(&files).is_ok();
+        let synced = || self.volume.disk.sync_written(&files).is_ok();
         // Twice: a disk that gives back after a crash what stood in a sector before its last bytes must not bring back footage whose
         // file is being used again by then.
         let again = || gone.iter().try_for_each(|(_, key, file, _)| self.free_header(&**file, key.number, file.len()?)).is_ok();
@@ -58,6 +60,7 @@ impl Keeper {
         }
         for (stream, key, _, size) in &gone {
             self.shared.catalogue.remove(*stream, *key);
+            self.shared.ledger.freed(key.incarnation);
             if let Some(size) = size {
                 self.make_whole(key.number, *size);
             }
@@ -85,13 +88,14 @@ impl Keeper {
             let rule = rule(meta.class, &self.shared.setup.terms);
             let record =
                 json!({ "volume": self.volume.name, "segment": key.number, "fragments": meta.records, "bytes": meta.bytes });
-            self.shared.ledger.removed(*stream, meta.spans(), GapCause::Expired, &rule, record);
+            self.shared.ledger.removed(*stream, key.incarnation, meta.spans(), GapCause::Expired, &rule, record);
             bytes += meta.bytes;
         }
         let body = json!({ "volume": self.volume.name, "segments": due.len(), "bytes": bytes });
         let noted = self.shared.ledger.note_durably("footage.deleted", body);
         if let Err(error) = &noted {
             tracing::error!(volume = %self.volume.name, error, "nothing is deleted, because the journal takes no record of it");
+            due.iter().for_each(|(_, key)| self.shared.ledger.freed(key.incarnation));
         }
         noted.is_ok()
     }

@@ -4,7 +4,6 @@
 use super::{
     catalogue::{SegmentKey, SegmentMeta},
     checkpoint::{self, Checkpoint},
-    custody::ErasureState,
     disk::DiskFile,
     format::{Entry, SegmentHeader, spare},
     ledger::Removed,
@@ -12,9 +11,10 @@ use super::{
     pool::{Growth, Size},
     recovery::{self, Found},
     shared::{Doubt, Shared},
+    spans,
     volume::{Volume, lock, segment_name, segment_number},
 };
-use crate::model::GapCause;
+use crate::model::{GapCause, Window};
 use serde_json::json;
 use std::{
     collections::{HashMap, HashSet},
@@ -27,6 +27,8 @@ const CHECKPOINT: Duration = Duration::from_secs(30);
 const RETENTION: Duration = Duration::from_secs(20);
 /// A disk that had no room for a file is asked again after that long: what took it may be gone.
 const ASK_AGAIN: Duration = Duration::from_secs(60);
+/// What the disk refused to erase, or a file that it refused to read, is tried again after that long.
+const REFUSED: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(500);
 /// Files made in one go before they are synced.
 const BATCH: usize = 8;
@@ -52,13 +54,12 @@ pub(super) fn open(volume: &Volume, shared: &Shared) -> io::Result<Leftovers> {
     let checkpoint = checkpoint::read(&*volume.disk, volume.id, volume.index);
     let mut pool = lock(&volume.pool);
     present.iter().for_each(|number| pool.saw(*number));
-    let erasing = shared.ledger.custody(|custody| custody.erasures.values().any(|order| order.state == ErasureState::Approved));
     let Checkpoint { segments, free } = checkpoint.unwrap_or_default();
     for (stream, meta, size) in segments {
         // Of what was being removed when the last run ended, the checkpoint need not know: the file itself says whether it is gone.
-        // Nor of an erasure that a crash cut short.
-        let doubtful = |gone: &Removed| erasing || gone.cause == GapCause::Expired;
-        if shared.ledger.with(stream, |story, _| story.removed_in(meta.window).any(doubtful)) {
+        let removed =
+            |span: &Window| shared.ledger.with(stream, |story, _| story.removed_in(*span).any(|gone| is_doubtful(gone, *span)));
+        if shared.ledger.is_expired(meta.key.incarnation) || meta.spans().iter().any(removed) {
             continue;
         }
         match (meta.entries, Size::ALL.get(usize::from(size))) {
@@ -93,6 +94,12 @@ pub(super) fn open(volume: &Volume, shared: &Shared) -> io::Result<Leftovers> {
     Ok(leftovers)
 }
 
+/// Whether of a span that a checkpoint tells of some was removed. What was erased is cut out of it, but for the few milliseconds by which
+/// neighbours overlap.
+fn is_doubtful(gone: &Removed, span: Window) -> bool {
+    gone.cause == GapCause::Expired || gone.window.intersect(span).duration() > spans::JOIN
+}
+
 /// What a keeper remembers from round to round: when it did what, by the monotonic clock.
 #[derive(Default)]
 pub(super) struct Rounds {
@@ -100,6 +107,8 @@ pub(super) struct Rounds {
     saved_changes: Option<u64>,
     swept: Option<Duration>,
     asked: Option<Duration>,
+    /// When the disk last refused some of what was to be erased or looked into.
+    refused: Option<Duration>,
 }
 
 /// See the module.
@@ -130,7 +139,10 @@ impl Keeper {
             lock(&self.volume.pool).retry();
         }
         self.trim();
-        self.erase();
+        if passed(rounds.refused, REFUSED) {
+            let well = self.recover_unread() & self.erase();
+            rounds.refused = (!well).then_some(now);
+        }
         let grew = self.grow(if self.shortage().1 { URGENT } else { BATCH });
         let changes = self.volume.changes.load(Ordering::Relaxed);
         if passed(rounds.saved, CHECKPOINT) {
@@ -166,17 +178,37 @@ impl Keeper {
             if self.shared.closing.load(Ordering::Acquire) {
                 return;
             }
-            // Once more, because one bad read must not hide a segment until the next start.
-            let found = self.recover_file(number, &mut entries).or_else(|_| self.recover_file(number, &mut entries));
+            // Once more, because one bad read must not hide a segment.
+            let found = self.recover_file(number, &mut entries, false).or_else(|_| self.recover_file(number, &mut entries, true));
             if let Err(error) = found {
-                tracing::error!(volume = %self.volume.name, segment = number, %error, "segment cannot be read");
+                tracing::error!(volume = %self.volume.name, segment = number, %error, "segment cannot be read, it is tried again");
+                lock(&self.volume.unread).push(number);
             }
         }
         self.volume.recovering.store(false, Ordering::Release);
         self.shared.recovered();
     }
 
-    fn recover_file(&self, number: u32, known: &mut HashMap<SegmentKey, Vec<Entry>>) -> io::Result<()> {
+    /// Looks again into files that the disk refused to read or to mend. `false` if it still refuses.
+    fn recover_unread(&self) -> bool {
+        let unread = lock(&self.volume.unread).clone();
+        for number in &unread {
+            match self.recover_file(*number, &mut HashMap::new(), true) {
+                Ok(()) => lock(&self.volume.unread).retain(|other| other != number),
+                Err(error) => {
+                    tracing::debug!(volume = %self.volume.name, segment = number, %error, "segment still cannot be read");
+                }
+            }
+        }
+        let left = lock(&self.volume.unread).len();
+        if left < unread.len() {
+            self.shared.settle_doubts();
+        }
+        left == 0
+    }
+
+    /// Looks into one file. `again` where the disk refused that once.
+    fn recover_file(&self, number: u32, known: &mut HashMap<SegmentKey, Vec<Entry>>, again: bool) -> io::Result<()> {
         let volume = &self.volume;
         let file = volume.disk.open(&segment_name(number))?;
         let size = lock(&volume.pool).size_of(file.len()?);
@@ -187,13 +219,19 @@ impl Keeper {
         };
         match recovery::probe(&*file, volume.index, number)? {
             Found::Free => count(true),
+            Found::Sealed { header, .. } | Found::Unsealed(header) if self.shared.ledger.is_expired(header.incarnation) => {
+                self.free_header(&*file, number, header.size)?;
+                file.sync()?;
+                self.shared.ledger.freed(header.incarnation);
+                count(true);
+            }
             Found::Sealed { stream, header, meta } => {
-                let purged = self.purge_sealed(stream, &*file, &header, &meta)?;
+                let purged = self.purge_sealed(stream, &*file, &header, &meta, again)?;
                 let meta = match purged {
                     None => Some(meta),
                     Some(entries) => recovery::meta_of(&header, volume.index, &entries, None),
                 };
-                count(meta.is_none());
+                let free = meta.is_none();
                 match meta {
                     Some(meta) => {
                         self.give_back(number, spare(meta.end, file.len()?));
@@ -204,10 +242,12 @@ impl Keeper {
                         file.sync()?;
                     }
                 }
+                // Counted once all of it has succeeded: whoever tries again counts then.
+                count(free);
             }
             Found::Unsealed(header) => {
                 let key = volume.key(number, header.incarnation);
-                let end = self.salvage(&*file, &header, known.remove(&key).unwrap_or_default())?;
+                let end = self.salvage(&*file, &header, known.remove(&key).unwrap_or_default(), again)?;
                 count(end.is_none());
                 self.give_back(number, end.and_then(|end| spare(end, header.size)));
             }
@@ -221,11 +261,11 @@ impl Keeper {
     }
 
     /// Seals what a crash left open, and says where its last record ends. `None` if there was nothing in it, and it is free now.
-    fn salvage(&self, file: &dyn DiskFile, header: &SegmentHeader, known: Vec<Entry>) -> io::Result<Option<u64>> {
+    fn salvage(&self, file: &dyn DiskFile, header: &SegmentHeader, known: Vec<Entry>, again: bool) -> io::Result<Option<u64>> {
         let volume = &self.volume;
         let Some(stream) = header.stream else { return Ok(Some(header.size)) };
         let mut scan = recovery::scan(file, header, known)?;
-        self.purge(stream, file, header, &mut scan)?;
+        self.purge(stream, file, header, &mut scan, again)?;
         let doubt = |entry: &Entry| Doubt { stream, window: entry.window(), volume: volume.name.clone(), segment: header.number };
         lock(&self.shared.doubts).extend(scan.doubtful.iter().map(doubt));
         let Some(meta) = recovery::meta_of(header, volume.index, &scan.entries, None) else {

@@ -10,7 +10,7 @@ pub(super) enum Bug {
     AnnounceFirst,
     /// A checksum does not depend on the use of the file.
     NoIncarnation,
-    /// An expired file is used again before its header says durably that it is free.
+    /// What is written to a file that is used again is announced before its header says durably whose it is now.
     ReuseEarly,
     /// Recovery believes that everything behind the first bad record was never acknowledged.
     TruncateAtBad,

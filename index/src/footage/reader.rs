@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     access::Extent,
-    model::{AccessUnit, GapCause, StreamId, TrackKind, Tracks, UtcMicros, Window},
+    model::{AccessUnit, StreamId, TrackKind, Tracks, UtcMicros, Window},
 };
 use bytes::Bytes;
 use std::{
@@ -124,8 +124,7 @@ impl Reader {
             match self.entries(&meta) {
                 Ok(entries) => {
                     let touched = |at: Window| at.overlaps(window) && self.extent.touches(stream, at);
-                    let inside =
-                        entries.iter().filter(|entry| touched(entry.window()) && !self.is_erased(stream, meta.key, entry));
+                    let inside = entries.iter().filter(|entry| touched(entry.window()) && meta.shows(entry));
                     found.extend(inside.map(|entry| FragmentRef::new(stream, meta.key, entry)));
                 }
                 Err(error) => tracing::warn!(%stream, segment = meta.key.number, %error, "segment left out"),
@@ -148,7 +147,7 @@ impl Reader {
                     .entries
                     .as_ref()
                     .map(|entries| entries.iter().filter(|entry| entry.window().overlaps(window)).copied().collect()),
-                holes: None,
+                holes: meta.holes.clone(),
                 ..*meta
             })
             .collect()
@@ -245,7 +244,7 @@ impl Reader {
             let Ok(entries) = self.entries(&meta) else { continue };
             let end = entries.partition_point(|entry| entry.utc <= at);
             let back = entries[..end].iter().rev().take(LOOK_BACK);
-            let there = |entry: &&Entry| entry.starts_with_key && entry.lead_len > 0 && !self.is_erased(stream, meta.key, entry);
+            let there = |entry: &&Entry| entry.starts_with_key && entry.lead_len > 0 && meta.shows(entry);
             if let Some(entry) = back.clone().find(there)
                 && best.as_ref().is_none_or(|(_, other)| other.utc < entry.utc)
             {
@@ -253,11 +252,6 @@ impl Reader {
             }
         }
         best
-    }
-
-    /// Whether the fragment was erased by order: while an order is carried out, and after a crash, what is read may not say so yet.
-    fn is_erased(&self, stream: StreamId, key: SegmentKey, entry: &Entry) -> bool {
-        entry.is_erased() || self.shared.ledger.is_removed(stream, key.incarnation, entry.window(), &[GapCause::Erased])
     }
 
     fn entries(&self, meta: &SegmentMeta) -> Result<Arc<[Entry]>, ReadError> {

@@ -130,6 +130,8 @@ pub(super) struct Scan {
     pub(super) doubtful: Vec<Entry>,
     /// Bytes between whole records, that were never acknowledged.
     pub(super) torn: Vec<(u64, u64)>,
+    /// Whether a footer says what there was.
+    pub(super) listed: bool,
 }
 
 /// A stretch of a file that was whole once.
@@ -182,6 +184,8 @@ pub(super) fn scan(file: &dyn DiskFile, header: &SegmentHeader, known: Vec<Entry
         scan.chain = record.chain;
     }
     if let Some((_, listed)) = footer(file, header)? {
+        scan.listed = true;
+        narrow(&mut scan, &listed);
         let known = |entry: &Entry| scan.entries.iter().chain(&scan.doubtful).any(|other| other.block == entry.block);
         let damaged = |entry: &Entry| scan.damaged.iter().any(|damage| (damage.from..damage.to).contains(&entry.offset()));
         let unknown: Vec<_> = listed.into_iter().filter(|entry| !entry.is_erased() && !known(entry) && !damaged(entry)).collect();
@@ -191,6 +195,22 @@ pub(super) fn scan(file: &dyn DiskFile, header: &SegmentHeader, known: Vec<Entry
         scan.chain = read_record(file, header.incarnation, last.offset(), limit)?.map_or(header.chain, |record| record.chain);
     }
     Ok(scan)
+}
+
+/// Where a footer says what stood in a damaged stretch, that is what is damaged; nothing, where all of it was erased before.
+fn narrow(scan: &mut Scan, listed: &[Entry]) {
+    for damage in std::mem::take(&mut scan.damaged) {
+        let inside = || listed.iter().filter(|entry| (damage.from..damage.to).contains(&entry.offset()));
+        if inside().next().is_none() {
+            scan.damaged.push(damage);
+            continue;
+        }
+        let there = inside().filter(|entry| !entry.is_erased());
+        scan.damaged.extend(there.map(|entry| Damage { from: entry.offset(), to: entry.end(), window: entry.window() }));
+        if inside().all(Entry::is_erased) {
+            scan.torn.push((damage.from, damage.to));
+        }
+    }
 }
 
 /// Tells damage from crash tails: see the module.

@@ -75,8 +75,8 @@ impl Shared {
         let alive = ledger.last_alive();
         let guard = ClockGuard::new(ledger.believed().or(alive), started_at, started);
         ledger.started(started_at, guard.frozen().is_none());
-        let marked = |start: UtcMicros| Some((start, ledger.marked_before(start)?));
-        let ended = ledger.starts().into_iter().filter_map(marked).collect();
+        let ran = |start: UtcMicros| Some((start, ledger.ran_before(start)?));
+        let ended = ledger.starts().into_iter().filter_map(ran).collect();
         Self {
             roster: Roster::open(&setup.state_dir),
             shelf: Arc::new(Directories),
@@ -136,7 +136,7 @@ impl Shared {
 
     /// A record that does not read back although the node went on for long after it was written had been durable, or else was written
     /// elsewhere: where nothing else says what became of it, it is damaged.
-    fn settle_doubts(&self) {
+    pub(super) fn settle_doubts(&self) {
         let doubts = std::mem::take(&mut *lock(&self.doubts));
         let long_ago = |doubt: &Doubt| self.ledger.last_sign().is_some_and(|sign| doubt.window.to + DURABLE <= sign);
         for doubt in doubts.into_iter().filter(long_ago) {
@@ -173,7 +173,8 @@ impl Shared {
     fn explain_end(&self, sign: UtcMicros, start: UtcMicros) {
         let end = (sign + SIGNS).max(start).min(sign + 2 * SIGNS);
         let window = Window::new(sign - DURABLE, end);
-        let streams: Vec<StreamId> = self.catalogue.read().keys().copied().collect();
+        let mut streams: Vec<StreamId> = self.catalogue.read().keys().copied().collect();
+        streams.sort_unstable();
         for stream in streams {
             for hole in self.tiles(stream, window) {
                 if matches!(hole.state, IntervalState::Gap { cause: GapCause::Unexplained, .. }) {

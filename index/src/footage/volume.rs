@@ -4,6 +4,7 @@
 use super::{
     catalogue::SegmentKey,
     disk::{AbsentDisk, Disk, DiskFile},
+    erase::Unfinished,
     fare::Fare,
     head::{self, Head},
     pool::{Pool, Size},
@@ -67,6 +68,12 @@ pub(super) struct Volume {
     pub(super) sealed_early: Mutex<Vec<(u32, u64, u64)>>,
     /// Streams whose open segment is to be sealed at the next commit: some of it is to be erased.
     pub(super) seal_wanted: Mutex<HashSet<StreamId>>,
+    /// Files that the writer writes. To others it never comes back, sealed or not.
+    pub(super) writing: Mutex<HashSet<u32>>,
+    /// Erasures that are decided and not done on the disk yet.
+    pub(super) unfinished: Mutex<Vec<Unfinished>>,
+    /// Files of earlier runs that could not be looked into at the start.
+    pub(super) unread: Mutex<Vec<u32>>,
     files: Mutex<VecDeque<(u32, Arc<dyn DiskFile>)>>,
 }
 
@@ -323,6 +330,9 @@ impl Volume {
             changes: AtomicU64::new(0),
             sealed_early: Mutex::default(),
             seal_wanted: Mutex::default(),
+            writing: Mutex::default(),
+            unfinished: Mutex::default(),
+            unread: Mutex::default(),
             files: Mutex::new(VecDeque::new()),
         }
     }

@@ -6,6 +6,7 @@ use super::{
     catalogue::Commit,
     disk::{AlignedBuffer, DiskFile},
     fare::Refused,
+    format::HeadPieces,
     planted::{Bug, planted},
     pool::Size,
     recovery,
@@ -62,6 +63,8 @@ struct Batch {
     /// Drafts written, to be handed on if the sync fails.
     drafts: Vec<Arc<Draft>>,
     bytes: u64,
+    /// Headers that are written too late. Empty but for a planted mistake.
+    late: Vec<(Arc<dyn DiskFile>, HeadPieces)>,
 }
 
 /// How a stream's next draft is stored.
@@ -114,9 +117,16 @@ impl Writer {
             self.write_stream(stream, group, now, &mut batch, &mut outcome);
         }
         self.seal_idle(now, &mut batch, &mut outcome);
+        self.sync(batch, began, &mut outcome);
+        *lock(&self.volume.writing) = self.open.values().map(|open| open.key.number).collect();
+        outcome
+    }
+
+    /// Makes durable what was written, and announces it; or gives it back.
+    fn sync(&mut self, mut batch: Batch, began: Duration, outcome: &mut Outcome) {
         // A volume under suspicion is tried also while nothing is recorded there: how else would it be trusted again.
         if batch.files.is_empty() && self.volume.state() != VolumeState::Suspect {
-            return outcome;
+            return;
         }
         if planted(Bug::AnnounceFirst) {
             self.tell(&batch.drafts);
@@ -127,7 +137,11 @@ impl Writer {
             synced => synced,
         };
         match synced {
-            Ok(()) => self.announce(batch, began),
+            Ok(()) => {
+                let late = std::mem::take(&mut batch.late);
+                self.announce(batch, began);
+                late.iter().for_each(|(file, head)| drop(write_head(&**file, head)));
+            }
             Err(error) => {
                 // Never asked again: the segments keep their durable prefix, the drafts are still in memory.
                 self.fell(&error, Refused::Sync);
@@ -137,7 +151,6 @@ impl Writer {
                 outcome.refused.append(&mut batch.drafts);
             }
         }
-        outcome
     }
 
     /// Writes one stream's drafts, in one piece where they follow each other.
@@ -244,6 +257,7 @@ impl Writer {
         };
         self.volume.chores.notify_one();
         let Some(number) = taken else { return Ok(Step::Waits) };
+        lock(&self.volume.writing).insert(number);
         let file = self.volume.disk.open(&segment_name(number))?;
         let place = Place {
             key: self.volume.key(number, self.shared.world.random()),
@@ -258,9 +272,10 @@ impl Writer {
             lock(&self.volume.pool).give_back(number, size);
             return Err(io::Error::new(io::ErrorKind::InvalidData, "a decoder configuration that fits no segment"));
         };
-        for (offset, piece) in head {
-            recovery::write(&*open.file, offset, &piece)?;
-            batch.bytes += piece.len() as u64;
+        if planted(Bug::ReuseEarly) {
+            batch.late.push((Arc::clone(&open.file), head));
+        } else {
+            write_head(&*open.file, &head)?;
         }
         batch.touch(&open.file);
         *at = open.tail;
@@ -361,6 +376,11 @@ impl Writer {
             lock(&self.volume.pool).retire(Size::of(open.stream.kind));
         }
     }
+}
+
+/// Writes what says whose a file is now: before anything in it is announced.
+fn write_head(file: &dyn DiskFile, head: &HeadPieces) -> io::Result<()> {
+    head.iter().try_for_each(|(offset, piece)| recovery::write(file, *offset, piece))
 }
 
 /// What a turn is to write.

@@ -107,6 +107,9 @@ struct State {
     /// incarnation, what had been removed then.
     #[serde(default)]
     anew: HashMap<u64, Vec<Window>>,
+    /// Segments past their term, by incarnation, until their files say durably that they are free.
+    #[serde(default)]
+    expired: HashSet<u64>,
     /// How far this run is with each order.
     #[serde(skip)]
     erasing: HashMap<u64, Progress>,
@@ -237,26 +240,39 @@ impl Ledger {
         lock(&self.state).believed
     }
 
-    /// The last mark before `at`: a sign that the node was running then.
-    pub(super) fn marked_before(&self, at: UtcMicros) -> Option<UtcMicros> {
+    /// The last mark before `at`, or the end of the last recording before it that was removed since: signs that the node was running
+    /// then.
+    pub(super) fn ran_before(&self, at: UtcMicros) -> Option<UtcMicros> {
         let state = lock(&self.state);
-        let last =
-            |story: &Story| story.marks.partition_point(|mark| mark.at < at).checked_sub(1).map(|last| story.marks[last].at);
-        state.streams.values().filter_map(last).max()
+        let marked = |story: &Story| story.marks[..story.marks.partition_point(|mark| mark.at < at)].last().map(|mark| mark.at);
+        let removed = |story: &Story| {
+            story.removed[..story.removed.partition_point(|gone| gone.window.to <= at)].last().map(|gone| gone.window.to)
+        };
+        state.streams.values().filter_map(|story| marked(story).max(removed(story))).max()
     }
 
-    /// Notes that recorded time was removed on purpose, and by which rule; `record` is what else the journal keeps of it.
-    pub(super) fn removed(&self, stream: StreamId, gone: &[Window], cause: GapCause, rule: &str, record: Value) {
+    /// Notes that recorded time of a segment was removed on purpose, and by which rule; `record` is what else the journal keeps of it.
+    pub(super) fn removed(
+        &self,
+        stream: StreamId,
+        incarnation: u64,
+        gone: &[Window],
+        cause: GapCause,
+        rule: &str,
+        record: Value,
+    ) {
         let at = self.world.now();
         {
             let mut state = lock(&self.state);
+            state.gone(incarnation, gone, cause);
             let story = state.streams.entry(stream).or_default();
             for window in gone {
                 story.remove(&Removed { window: *window, cause, rule: rule.to_owned(), done: Window::new(at, at) });
             }
         }
         let windows: Vec<_> = gone.iter().map(|window| [window.from, window.to]).collect();
-        let mut body = json!({ "stream": stream, "windows_us": windows, "rule": rule, "at_us": at });
+        let segment = format!("{incarnation:016x}");
+        let mut body = json!({ "stream": stream, "windows_us": windows, "rule": rule, "at_us": at, "incarnation": segment });
         if let (Some(body), Value::Object(record)) = (body.as_object_mut(), record) {
             body.extend(record);
         }
@@ -284,11 +300,25 @@ impl Ledger {
         }
     }
 
-    /// Whether the footage of a segment at that time was removed for one of these causes.
-    pub(super) fn is_removed(&self, stream: StreamId, incarnation: u64, window: Window, causes: &[GapCause]) -> bool {
+    /// What of a segment's footage at that time was not removed for one of these causes.
+    pub(super) fn left_of(&self, stream: StreamId, incarnation: u64, window: Window, causes: &[GapCause]) -> Vec<Window> {
         let state = lock(&self.state);
-        let before = state.anew.get(&incarnation).is_some_and(|gone| gone.iter().any(|gone| gone.overlaps(window)));
-        !before && state.streams.get(&stream).is_some_and(|story| story.is_removed(window, causes))
+        let middle = window.from + window.duration() / 2;
+        let before = state.anew.get(&incarnation).is_some_and(|gone| gone.iter().any(|gone| gone.contains(middle)));
+        match state.streams.get(&stream).filter(|_| !before) {
+            Some(story) => story.left_of(window, causes),
+            None => vec![window],
+        }
+    }
+
+    /// Whether a segment is past its term, and its file need not know it yet.
+    pub(super) fn is_expired(&self, incarnation: u64) -> bool {
+        lock(&self.state).expired.contains(&incarnation)
+    }
+
+    /// A file says durably that what it held is gone.
+    pub(super) fn freed(&self, incarnation: u64) {
+        lock(&self.state).expired.remove(&incarnation);
     }
 
     /// Keeps holds and orders as they are while the guard lives. Taken before any other lock.
@@ -385,6 +415,15 @@ impl Ledger {
 }
 
 impl State {
+    /// Some of a segment is gone: all of it, where it is past its term. What else was removed at its time is another's.
+    fn gone(&mut self, incarnation: u64, windows: &[Window], cause: GapCause) {
+        if cause == GapCause::Expired {
+            self.expired.insert(incarnation);
+        } else if let Some(others) = self.anew.get_mut(&incarnation) {
+            windows.iter().for_each(|window| spans::cut(others, *window));
+        }
+    }
+
     /// In order, as those who ask expect them.
     fn restart(&mut self, window: Window) {
         if !self.restarts.contains(&window) {
@@ -450,12 +489,16 @@ impl State {
                     let cause = if kind == "ledger.erased" { GapCause::Erased } else { GapCause::Expired };
                     let rule = body.get("rule").and_then(Value::as_str).unwrap_or_default().to_owned();
                     let at = field("at_us").unwrap_or_default();
-                    for window in windows {
-                        let instant = |i: usize| window.get(i).and_then(Value::as_i64).map(UtcMicros::from_micros);
-                        if let (Some(from), Some(to)) = (instant(0), instant(1)) {
-                            let (window, rule) = (Window::new(from, to), rule.clone());
-                            story.remove(&Removed { window, cause, rule, done: Window::new(at, at) });
-                        }
+                    let segment = body.get("incarnation").and_then(Value::as_str);
+                    let instant = |window: &Value, i| window.get(i).and_then(Value::as_i64).map(UtcMicros::from_micros);
+                    let windows = windows.iter().filter_map(|window| Some(Window::new(instant(window, 0)?, instant(window, 1)?)));
+                    let windows: Vec<Window> = windows.collect();
+                    for window in &windows {
+                        story.remove(&Removed { window: *window, cause, rule: rule.clone(), done: Window::new(at, at) });
+                    }
+                    // Records of earlier versions do not say which segment it was.
+                    if let Some(Ok(incarnation)) = segment.map(|text| u64::from_str_radix(text, 16)) {
+                        self.gone(incarnation, &windows, cause);
                     }
                 }
             }

@@ -48,9 +48,11 @@ impl Removed {
 
     /// Whether `next` continues it: what expires segment by segment is one removal a day.
     fn goes_on(&self, next: &Self) -> bool {
+        // Between two that were erased there may be one that is held, however short it is.
+        let apart = if self.cause == GapCause::Erased { Duration::ZERO } else { spans::JOIN };
         self.cause == next.cause
             && self.rule == next.rule
-            && next.window.from <= self.window.to + spans::JOIN
+            && next.window.from <= self.window.to + apart
             && next.done.to.since(self.done.from) <= DAY
             && self.done.to.since(next.done.from) <= DAY
     }
@@ -141,16 +143,16 @@ impl Story {
         self.removed[first..].iter().take_while(move |gone| gone.window.from < window.to)
     }
 
-    /// Whether all of the window was removed for one of these causes.
-    pub(in crate::footage) fn is_removed(&self, window: Window, causes: &[GapCause]) -> bool {
-        let mut known = window.from;
-        for gone in self.removed_in(window).filter(|gone| causes.contains(&gone.cause)) {
-            if gone.window.from > known {
-                return false;
-            }
-            known = gone.window.to.max(known);
-        }
-        known >= window.to
+    /// What of the window was not removed for one of these causes.
+    pub(in crate::footage) fn left_of(&self, window: Window, causes: &[GapCause]) -> Vec<Window> {
+        let mut left = vec![window];
+        self.removed_in(window).filter(|gone| causes.contains(&gone.cause)).for_each(|gone| spans::cut(&mut left, gone.window));
+        left
+    }
+
+    /// Whether anything from that instant on was erased by order.
+    pub(in crate::footage) fn any_erased_from(&self, at: UtcMicros) -> bool {
+        self.removed.iter().rev().take_while(|gone| gone.window.to > at).any(|gone| gone.cause == GapCause::Erased)
     }
 
     /// Removals in the window, with one more on either side.

@@ -118,6 +118,12 @@ impl Decided {
         self.orders.values().any(|task| task.order.state == ErasureState::Approved)
     }
 
+    /// Where the last time ends that waits to be erased.
+    pub(super) fn latest(&self) -> Option<UtcMicros> {
+        let waits = self.orders.values().filter(|task| task.order.state == ErasureState::Approved);
+        waits.map(|task| task.order.order.window.to).max()
+    }
+
     /// Compares with what the store says of every hold and order. What changed by itself must have been due by the clock that may be
     /// believed. Says whether an order was carried out.
     pub(super) fn compare(

@@ -18,7 +18,7 @@ use crate::{
 };
 use rand::{RngExt as _, rngs::SmallRng};
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     sync::Arc,
     time::Duration,
 };
@@ -101,6 +101,8 @@ enum Gone {
 pub(super) struct Model {
     pub(super) sent: BTreeMap<Name, Sent>,
     acknowledged: BTreeMap<Name, Option<Place>>,
+    /// Announced, and nobody has looked yet where it is.
+    unlocated: Vec<Name>,
     /// What may be gone, and is.
     gone: BTreeMap<Name, Gone>,
     pub(super) decided: Decided,
@@ -129,7 +131,10 @@ impl Model {
     }
 
     pub(super) fn announced(&mut self, name: Name) {
-        self.acknowledged.entry(name).or_insert(None);
+        if let Entry::Vacant(fresh) = self.acknowledged.entry(name) {
+            fresh.insert(None);
+            self.unlocated.push(name);
+        }
     }
 
     /// Where the newest announced fragment of a stream's present run ends.
@@ -140,10 +145,12 @@ impl Model {
     /// Finds out where announced fragments are.
     pub(super) fn locate(&mut self, store: &Store) {
         let reader = self.reader(store);
-        for ((stream, utc), place) in self.acknowledged.iter_mut().filter(|(_, place)| place.is_none()) {
+        self.unlocated.retain(|(stream, utc)| {
+            let Some(place) = self.acknowledged.get_mut(&(*stream, *utc)).filter(|place| place.is_none()) else { return false };
             let found = reader.fragments(*stream, Window::new(*utc, *utc + SECOND));
             *place = found.iter().find(|fragment| fragment.window.from == *utc).map(Place::of);
-        }
+            place.is_none()
+        });
     }
 
     pub(super) fn reader(&self, store: &Store) -> Reader {

@@ -360,8 +360,10 @@ impl Node {
 
     /// Nothing is filmed and nothing goes wrong: what was ordered is carried out.
     pub(super) fn finish(&mut self, life: &mut Life, what: &str) {
-        for _ in 0..150 {
-            if !self.model.decided.is_work_left() {
+        // A clock that was set back by minutes comes to the time of each order first.
+        let due = self.model.decided.latest().map_or(0, |to| to.since(self.world.now()).as_secs());
+        for _ in 0..due + 150 {
+            if !self.model.decided.is_work_left() || self.clock_off < 0 {
                 break;
             }
             self.world.advance(Duration::from_secs(1));
