@@ -4,28 +4,26 @@
 //! remedy. Secrets never stand in it: they are references to files that only the service's user can read.
 
 mod amount;
+mod check;
 mod file;
+mod outside;
 
 pub use amount::ByteCount;
 pub use file::LogFormat;
 
 use crate::{hooks::HookConfig, sources::SourceConfig};
-use file::{CameraEntry, File};
-use index::{
-    access::Scope,
-    footage::shortfall,
-    model::{Camera, Credentials, Secret, Tier},
+use check::{
+    Problem, check_cameras, check_fit, check_http, check_networks, check_node, check_volumes, problem, read_secret, within,
 };
-use ingest::{AddressPolicy, Network, NetworkError};
+use file::File;
+use index::model::{Camera, Credentials, Secret, Tier};
+use ingest::Network;
+use outside::{check_hooks, check_sources};
 use std::{
-    collections::HashSet,
     net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
-
-/// Where cameras may be unless the file says otherwise: private networks (RFC 1918, RFC 4193).
-const PRIVATE_NETWORKS: [&str; 4] = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"];
 
 /// Everything a node was told, checked.
 #[derive(Debug, Clone)]
@@ -116,17 +114,6 @@ pub struct ConfigError {
     remedy: String,
 }
 
-/// A problem in the file, before the file's name is added.
-struct Problem {
-    place: String,
-    what: String,
-    remedy: String,
-}
-
-fn problem(place: impl Into<String>, what: impl Into<String>, remedy: impl Into<String>) -> Problem {
-    Problem { place: place.into(), what: what.into(), remedy: remedy.into() }
-}
-
 impl Config {
     /// How long each class of footage is kept.
     #[must_use]
@@ -156,289 +143,72 @@ impl Config {
             problem(format!("line {line}"), error.message().to_owned(), "config/room.toml shows every key with its meaning")
         })?;
         let file_path = |p: &Path| if p.is_absolute() { p.to_owned() } else { base.join(p) };
-
-        if file.node.name.trim().is_empty() || file.node.name.chars().count() > 100 {
-            return Err(problem("node.name", "it is empty or longer than 100 characters", "Write what people call this room"));
-        }
-        let zone = crate::days::zone(&file.node.time_zone).ok_or_else(|| {
-            problem(
-                "node.time_zone",
-                format!("{:?} is no known time zone", file.node.time_zone),
-                "Write a name like \"Asia/Shanghai\"",
-            )
-        })?;
-        if !(1..=50).contains(&file.retention.hold_percent) {
-            let what = format!("{} percent", file.retention.hold_percent);
-            return Err(problem("retention.hold_percent", what, "Let holds take up 1 to 50 percent of the capacity; 10 is good"));
-        }
-        let has_disks_or_cameras = !file.volumes.is_empty() || !file.cameras.is_empty();
-        if has_disks_or_cameras && !file.node.tier.records() {
-            return Err(problem(
-                "node.tier",
-                format!("a {} does not record, and here are volumes or cameras", file.node.tier),
-                "Write tier = \"room\", or take [[volume]] and [[camera]] out",
-            ));
-        }
-        let certificate = match (&file.http.certificate_file, &file.http.key_file) {
-            (Some(certificate), Some(key)) => Some((file_path(certificate), file_path(key))),
-            (None, None) => None,
-            _ => return Err(problem("http", "certificate_file and key_file belong together", "Give both or neither")),
-        };
-        for host in &file.http.allowed_hosts {
-            if host.is_empty() || !host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b)) {
-                return Err(problem(
-                    "http.allowed_hosts",
-                    format!("{host:?} is not a host name"),
-                    "Write names without scheme and port",
-                ));
-            }
-        }
+        let zone = check_node(&file)?;
         let volumes = check_volumes(&file, &file_path)?;
-        let days = |key: &str, days: u32, least: u32, law: &str| {
-            if (least..=3650).contains(&days) {
-                Ok(days)
-            } else {
-                Err(problem(format!("retention.{key}"), format!("{days} days"), format!("Keep {least} to 3650 days ({law})")))
-            }
-        };
-        let mut networks = Vec::new();
-        let written = file.ingest.allow_networks.iter().map(String::as_str);
-        let private = PRIVATE_NETWORKS.into_iter().filter(|_| file.ingest.allow_networks.is_empty());
-        for text in written.chain(private) {
-            networks.push(text.parse().map_err(|error: NetworkError| {
-                problem("ingest.allow_networks", error.to_string(), "Write networks as \"192.0.2.0/24\"")
-            })?);
-        }
-        let mut seen = HashSet::new();
-        let mut cameras = Vec::new();
-        for (n, entry) in file.cameras.into_iter().enumerate() {
-            let place = format!("camera {} (the {}. [[camera]])", entry.id, n + 1);
-            if !seen.insert(entry.id) {
-                return Err(problem(place, "another camera has this id", "Give every camera its own number"));
-            }
-            cameras.push(check_camera(entry, &place, &file_path)?);
-        }
+        let cameras = check_cameras(file.cameras, &file_path)?;
         check_fit(&file.footage, &volumes, &cameras)?;
-        let sources = check_sources(&file.sources, &file_path)?;
-        let hooks = check_hooks(&file.hooks, &file_path)?;
-        let metrics_token = match &file.metrics.token_file {
-            Some(path) => Some(read_secret(&file_path(path), "metrics.token_file")?),
-            None => None,
+        let days = |key, days, least, law| within(key, days, least..=3650, "days", format!("Keep {least} to 3650 days ({law})"));
+        let mib = |key, mib| {
+            within(key, mib, 1..=4096, "MiB", "Write 1 to 4096 MiB; 256 is good for main streams").map(|mib| mib << 20)
         };
-        if !(1..=200).contains(&file.ingest.tick_ms) {
-            return Err(problem(
-                "ingest.tick_ms",
-                format!("{} ms", file.ingest.tick_ms),
-                "Write 1 to 200 milliseconds; 40 is good",
-            ));
-        }
-        let mib = |key: &str, mib: u64| {
-            if (1..=4096).contains(&mib) {
-                Ok(mib << 20)
-            } else {
-                Err(problem(format!("footage.{key}"), format!("{mib} MiB"), "Write 1 to 4096 MiB; 256 is good for main streams"))
-            }
-        };
+        let token = file.metrics.token_file.as_deref();
         Ok(Self {
+            http: check_http(&file.http, &file_path)?,
             name: file.node.name,
             tier: file.node.tier,
             state_dir: file_path(&file.node.state_dir),
             zone,
-            zone_name: file.node.time_zone.clone(),
-            http: Http {
-                listen: file.http.listen,
-                certificate,
-                allowed_hosts: file.http.allowed_hosts,
-                login_idle: Duration::from_secs(60 * u64::from(file.http.login_idle_mins.clamp(1, 24 * 60))),
-                login_max: Duration::from_secs(3600 * u64::from(file.http.login_max_hours.clamp(1, 24 * 7))),
-            },
+            zone_name: file.node.time_zone,
             volumes,
-            segment_bytes: mib("segment_mib", file.footage.segment_mib)?,
-            sub_segment_bytes: mib("sub_segment_mib", file.footage.sub_segment_mib)?,
-            standard_days: days("standard_days", file.retention.standard_days, 30, "Decree 799, article 17")?,
-            key_target_days: days("key_target_days", file.retention.key_target_days, 90, "Anti-Terrorism Law, article 32")?,
-            hold_percent: file.retention.hold_percent,
+            segment_bytes: mib("footage.segment_mib", file.footage.segment_mib)?,
+            sub_segment_bytes: mib("footage.sub_segment_mib", file.footage.sub_segment_mib)?,
+            standard_days: days("retention.standard_days", file.retention.standard_days, 30, "Decree 799, article 17")?,
+            key_target_days: days(
+                "retention.key_target_days",
+                file.retention.key_target_days,
+                90,
+                "Anti-Terrorism Law, article 32",
+            )?,
+            hold_percent: within(
+                "retention.hold_percent",
+                file.retention.hold_percent,
+                1..=50,
+                "percent",
+                "Let holds take up 1 to 50 percent of the capacity; 10 is good",
+            )?,
             ingest_cores: file.ingest.cores,
-            ingest_tick: Duration::from_millis(file.ingest.tick_ms),
-            pictures_cpu_percent: match file.pictures.cpu_percent {
-                percent @ 0..=1600 => percent,
-                percent => {
-                    let what = format!("{percent} percent");
-                    return Err(problem(
-                        "pictures.cpu_percent",
-                        what,
-                        "Write 0 to 1600 percent of one core; 100 is good for a room",
-                    ));
-                }
-            },
-            allow_networks: networks,
+            ingest_tick: within("ingest.tick_ms", file.ingest.tick_ms, 1..=200, "ms", "Write 1 to 200 milliseconds; 40 is good")
+                .map(Duration::from_millis)?,
+            pictures_cpu_percent: within(
+                "pictures.cpu_percent",
+                file.pictures.cpu_percent,
+                0..=1600,
+                "percent",
+                "Write 0 to 1600 percent of one core; 100 is good for a room",
+            )?,
+            allow_networks: check_networks(&file.ingest.allow_networks)?,
             cameras,
-            metrics_token,
-            sources,
-            hooks,
-            event_days: match file.events.keep_days {
-                days @ 30..=3650 => days,
-                days => {
-                    return Err(problem("events.keep_days", format!("{days} days"), "Keep 30 to 3650 days of events findable"));
-                }
-            },
-            alarm_budget_per_day: match file.alarms.budget_per_day {
-                alarms @ 1..=100_000 => alarms,
-                alarms => {
-                    return Err(problem(
-                        "alarms.budget_per_day",
-                        format!("{alarms} a day"),
-                        "Write 1 to 100000; 144 is one in ten minutes",
-                    ));
-                }
-            },
+            metrics_token: token.map(|path| read_secret(&file_path(path), "metrics.token_file")).transpose()?,
+            sources: check_sources(&file.sources, &file_path)?,
+            hooks: check_hooks(&file.hooks, &file_path)?,
+            event_days: within(
+                "events.keep_days",
+                file.events.keep_days,
+                30..=3650,
+                "days",
+                "Keep 30 to 3650 days of events findable",
+            )?,
+            alarm_budget_per_day: within(
+                "alarms.budget_per_day",
+                file.alarms.budget_per_day,
+                1..=100_000,
+                "a day",
+                "Write 1 to 100000; 144 is one in ten minutes",
+            )?,
             log_format: file.log.format,
             log_filter: file.log.filter,
         })
     }
-}
-
-fn check_volumes(file: &File, file_path: &dyn Fn(&Path) -> PathBuf) -> Result<Vec<Volume>, Problem> {
-    if file.volumes.is_empty() && file.node.tier.records() {
-        return Err(problem(
-            "volume",
-            "there is none, so nothing can be recorded",
-            "Add a [[volume]] with name, path and capacity",
-        ));
-    }
-    let mut volumes: Vec<Volume> = Vec::new();
-    for (n, entry) in file.volumes.iter().enumerate() {
-        let place = format!("volume {:?} (the {}. [[volume]])", entry.name, n + 1);
-        let path = file_path(&entry.path);
-        if entry.name.trim().is_empty() || volumes.iter().any(|v| v.name == entry.name || v.path == path) {
-            return Err(problem(place, "its name is empty, or its name or path is another volume's", "Name each disk once"));
-        }
-        if entry.capacity.bytes() < (4 * file.footage.segment_mib.max(file.footage.sub_segment_mib)) << 20 {
-            return Err(problem(
-                place,
-                format!("capacity {} is less than four segments", entry.capacity),
-                "Give the disk more, or make segments smaller",
-            ));
-        }
-        volumes.push(Volume { name: entry.name.clone(), path, capacity: entry.capacity.bytes() });
-    }
-    Ok(volumes)
-}
-
-/// Each stream holds a segment open: with fewer segments than streams, some would not be recorded.
-fn check_fit(footage: &file::Footage, volumes: &[Volume], cameras: &[(Camera, Option<Credentials>)]) -> Result<(), Problem> {
-    let sizes = [footage.segment_mib << 20, footage.sub_segment_mib << 20];
-    let capacities: Vec<u64> = volumes.iter().map(|volume| volume.capacity).collect();
-    let recorded = || cameras.iter().map(|(camera, _)| camera).filter(|camera| camera.enabled);
-    let streams = [recorded().count(), recorded().filter(|camera| camera.sub.is_some()).count()];
-    let Some(short) = shortfall(sizes, &capacities, streams) else { return Ok(()) };
-    let [main, sub] = streams;
-    let fits = |mib: &u64| shortfall([mib << 20, (mib / 4).max(1) << 20], &capacities, streams).is_none();
-    let smaller = [128, 64, 32, 16, 8, 4].into_iter().find(fits);
-    let smaller = smaller.map_or(String::new(), |mib| {
-        format!(", or write segment_mib = {mib} and sub_segment_mib = {} under [footage]", (mib / 4).max(1))
-    });
-    Err(problem(
-        "volume.capacity",
-        format!(
-            "{main} main and {sub} sub-streams each need a segment of {} or {} MiB at once, and each disk two more of each size; \
-             there are too few for {} main and {} sub-streams, which would not be recorded",
-            footage.segment_mib, footage.sub_segment_mib, short.streams[0], short.streams[1]
-        ),
-        format!("Give the volumes {} MiB or more in all{smaller}", short.needed.div_ceil(1 << 20)),
-    ))
-}
-
-fn check_sources(entries: &[file::SourceEntry], file_path: &dyn Fn(&Path) -> PathBuf) -> Result<Vec<SourceConfig>, Problem> {
-    let mut sources: Vec<SourceConfig> = Vec::new();
-    for (n, entry) in entries.iter().enumerate() {
-        let place = format!("source {:?} (the {}. [[source]])", entry.name, n + 1);
-        if entry.name.trim().is_empty() || sources.iter().any(|source| source.name == entry.name) {
-            return Err(problem(place, "its name is empty or another source's", "Name each analytics box once"));
-        }
-        let places = entry.places.iter().map(|levels| Scope::Place(levels.split('/').map(str::to_owned).collect()));
-        let scopes: Vec<Scope> = places.chain(entry.cameras.iter().map(|camera| Scope::Camera(*camera))).collect();
-        if scopes.is_empty() || !(1..=20_000).contains(&entry.rate_per_s) {
-            return Err(problem(
-                place,
-                "it names no place and no camera, or its rate is not 1 to 20,000 a second",
-                "Write places = [\"东苑社区\"] or cameras = [7], and rate_per_s = 50",
-            ));
-        }
-        let token = read_secret(&file_path(&entry.token_file), &format!("{place}: token_file"))?;
-        if token.expose().len() < 16 {
-            return Err(problem(place, "its token is shorter than 16 characters", "Make one with: openssl rand -hex 24"));
-        }
-        sources.push(SourceConfig { name: entry.name.clone(), token, scopes, rate_per_s: entry.rate_per_s });
-    }
-    Ok(sources)
-}
-
-fn check_hooks(entries: &[file::HookEntry], file_path: &dyn Fn(&Path) -> PathBuf) -> Result<Vec<HookConfig>, Problem> {
-    let mut hooks: Vec<HookConfig> = Vec::new();
-    for (n, entry) in entries.iter().enumerate() {
-        let place = format!("hook {:?} (the {}. [[hook]])", entry.name, n + 1);
-        if entry.name.trim().is_empty() || hooks.iter().any(|hook| hook.name == entry.name) {
-            return Err(problem(place, "its name is empty or another hook's", "Name each receiver once"));
-        }
-        let networks = entry.allow_networks.iter().map(|text| text.parse()).collect::<Result<Vec<Network>, NetworkError>>();
-        let networks =
-            networks.map_err(|error| problem(place.as_str(), error.to_string(), "Write networks as \"192.0.2.0/24\""))?;
-        let bad = |what: &str| problem(place.as_str(), what, "Write url = \"https://receiver.example/alarms\"");
-        let url = url::Url::parse(&entry.url).map_err(|_| bad("its url cannot be read"))?;
-        let loopback = networks.iter().all(|network| network.to_string().starts_with("127."));
-        if url.host().is_none() || !(url.scheme() == "https" || (url.scheme() == "http" && loopback)) {
-            return Err(bad("its url is not https; http is for this machine itself only"));
-        }
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err(bad("its url holds a password; messages are signed instead"));
-        }
-        if networks.is_empty() {
-            return Err(problem(
-                place,
-                "it names no network",
-                "Write where the receiver is: allow_networks = [\"192.0.2.0/24\"]",
-            ));
-        }
-        let secret = read_secret(&file_path(&entry.secret_file), &format!("{place}: secret_file"))?;
-        if secret.expose().len() < 32 {
-            return Err(problem(place, "its secret is shorter than 32 characters", "Make one with: openssl rand -hex 32"));
-        }
-        let authority = entry.authority_file.as_deref().map(|path| {
-            std::fs::read(file_path(path)).map_err(|error| problem(place.as_str(), error.to_string(), "Name a readable PEM file"))
-        });
-        let allow = AddressPolicy::new(networks);
-        hooks.push(HookConfig { name: entry.name.clone(), url, secret, allow, authority: authority.transpose()? });
-    }
-    Ok(hooks)
-}
-
-fn check_camera(
-    entry: CameraEntry,
-    place: &str,
-    file_path: &dyn Fn(&Path) -> PathBuf,
-) -> Result<(Camera, Option<Credentials>), Problem> {
-    let credentials = match (&entry.user, &entry.password_file) {
-        (Some(user), Some(path)) => {
-            Some(Credentials { user: user.clone(), password: read_secret(&file_path(path), &format!("{place}: password_file"))? })
-        }
-        (None, None) => None,
-        _ => return Err(problem(place, "user and password_file belong together", "Give both or neither")),
-    };
-    let camera = Camera::from(entry);
-    camera.check().map_err(|error| problem(place, error.to_string(), "Correct it, then run haohe check-config"))?;
-    Ok((camera, credentials))
-}
-
-fn read_secret(path: &Path, place: &str) -> Result<Secret, Problem> {
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        problem(place, format!("{}: {error}", path.display()), "Name a file that only this service's user can read")
-    })?;
-    let text = text.trim_end_matches(['\r', '\n']);
-    if text.is_empty() {
-        return Err(problem(place, format!("{} is empty", path.display()), "Put the secret on its first line"));
-    }
-    Ok(Secret::new(text))
 }
 
 #[cfg(test)]
