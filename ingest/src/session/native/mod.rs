@@ -6,7 +6,7 @@
 //! access unit.
 //!
 //! `client` decides: bytes and time in, bytes to send and items out. `message`, `auth`, `sdp`, `address` and `transport`
-//! read what the camera says; `demux`, `rtp`, `rtcp`, `reorder`, `picture` and `sound` what it sends; `track` joins the two.
+//! read what the camera says; `demux`, `rtp`, `rtcp`, `reorder`, `payload`, `picture` and `sound` what it sends; `track` joins the two.
 //! `shell` owns the sockets.
 
 mod address;
@@ -15,6 +15,7 @@ mod client;
 mod datagrams;
 mod demux;
 mod message;
+mod payload;
 mod picture;
 mod reorder;
 mod rtcp;
