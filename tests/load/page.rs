@@ -17,7 +17,8 @@ pub(crate) async fn alarm(alarms: u32) -> Result<()> {
 /// `tests/measure page`.
 pub(crate) async fn page(minutes: u32) -> Result<()> {
     let status = tokio::task::spawn_blocking(move || {
-        Command::new("node").args(["tests/page/measure.mjs", "--release", "--minutes", &minutes.to_string()]).status()
+        let mut node = Command::new("node");
+        node.args(["tests/page/measure.mjs", "--minutes", &minutes.to_string()]).env("HAOHE_PROFILE", "release").status()
     })
     .await??;
     ensure!(status.success(), "tests/page/measure.mjs ended with {status}");
