@@ -155,9 +155,15 @@ impl Site {
         let mut text = format!(
             "[node]\nname = \"measure\"\ntier = \"room\"\nstate_dir = \"{folder}/state\"\n\n[http]\nlisten = \"127.0.0.1:{}\"\n\n\
              [ingest]\nallow_networks = [\"127.0.0.1/32\"]\n\n\
+             [pictures]\ncpu_percent = {}\n\n\
              [retention]\nstandard_days = 31\n\n[footage]\nsegment_mib = {}\nsub_segment_mib = {}\n\n\
              [[volume]]\nname = \"disk1\"\npath = \"{folder}/volume\"\ncapacity = \"{} MiB\"\n",
-            self.ports.page, self.segments.main_mib, self.segments.sub_mib, self.capacity_mib
+            self.ports.page,
+            // Without sub-streams it is recording that is measured; to look at 1080p key pictures costs ten times as much as that.
+            if self.plan.sub { 100 } else { 0 },
+            self.segments.main_mib,
+            self.segments.sub_mib,
+            self.capacity_mib
         );
         for i in 1..=self.plan.cameras {
             let address = |kind: &str| format!("rtsp://127.0.0.1:{}/cam/{i}/{kind}", self.ports.fleet);
