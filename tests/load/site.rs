@@ -311,9 +311,14 @@ impl Client {
         Ok(socket)
     }
 
-    /// GET, as JSON.
+    /// GET, as JSON; once more where the connection that was kept from before has ended.
     pub(crate) async fn get(&self, path: &str) -> Result<Value> {
-        Self::json(self.http.get(format!("{}{path}", self.base))).await
+        let ask = || Self::json(self.http.get(format!("{}{path}", self.base)));
+        let ended = |error: &anyhow::Error| error.downcast_ref().is_some_and(reqwest::Error::is_request);
+        match ask().await {
+            Err(error) if ended(&error) => ask().await,
+            answered => answered,
+        }
     }
 
     /// GET, as bytes.
