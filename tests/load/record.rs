@@ -1,4 +1,7 @@
 //! `record`: what a recorder costs, and whether it lost anything.
+//!
+//! First of recording alone: main streams, durable each second, nobody looks at pictures and no camera tells anything. Then, for the
+//! smallest number of cameras, of all that a room does with them (`whole_…`): sub-streams, key pictures looked at, events found.
 
 use crate::{
     figures::Figures,
@@ -25,6 +28,19 @@ pub(crate) async fn record(cameras: &[u32], seconds: u64, driver: Option<&str>) 
         }
         figures.add(&format!("fleet_cpu_cores_{n}"), watched.fleet_cpu_s() / watched.seconds, "cores");
         figures.add("rss_mb_per_camera", watched.rss_mib() / f64::from(n), "MiB");
+        for (sum, found) in sums.iter_mut().zip(bad_frames(&watched.report)) {
+            *sum += found;
+        }
+    }
+    if let Some(&n) = cameras.iter().min() {
+        let plan = Plan { cameras: n, sub: true, seconds: seconds + 60, driver: driver.map(str::to_owned), clips: Clips::Full };
+        let watched = watch(&format!("record-{n}-whole"), plan, Segments::QUARTER, seconds).await?;
+        let hourly = |cpu_s: f64| cpu_s / watched.seconds * 3600.0 / f64::from(n);
+        figures.add(&format!("whole_cpu_s_per_camera_hour_{n}"), hourly(watched.room_cpu_s()), "s");
+        for (role, cpu_s) in &watched.threads {
+            figures.add(&format!("whole_{role}_cpu_s_per_camera_hour_{n}"), hourly(*cpu_s), "s");
+        }
+        figures.add(&format!("whole_rss_mb_{n}"), watched.rss_mib(), "MiB");
         for (sum, found) in sums.iter_mut().zip(bad_frames(&watched.report)) {
             *sum += found;
         }

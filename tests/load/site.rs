@@ -41,7 +41,8 @@ impl Segments {
 pub(crate) struct Plan {
     /// Simulated cameras.
     pub(crate) cameras: u32,
-    /// Whether their sub-streams are recorded too.
+    /// Whether they are used whole: sub-streams recorded too and their key pictures looked at, what cameras tell made events.
+    /// Otherwise main streams are recorded, and nothing else costs anything.
     pub(crate) sub: bool,
     /// For how long it records at the most, in seconds: what the volume must hold.
     pub(crate) seconds: u64,
@@ -159,7 +160,6 @@ impl Site {
              [retention]\nstandard_days = 31\n\n[footage]\nsegment_mib = {}\nsub_segment_mib = {}\n\n\
              [[volume]]\nname = \"disk1\"\npath = \"{folder}/volume\"\ncapacity = \"{} MiB\"\n",
             self.ports.page,
-            // Without sub-streams it is recording that is measured; to look at 1080p key pictures costs ten times as much as that.
             if self.plan.sub { 100 } else { 0 },
             self.segments.main_mib,
             self.segments.sub_mib,
@@ -219,6 +219,9 @@ impl Site {
             "--control".to_owned(),
             format!("127.0.0.1:{}", self.ports.control),
         ];
+        if !self.plan.sub {
+            arguments.push("--no-metadata".to_owned());
+        }
         if self.plan.clips == Clips::Tiny {
             arguments.push("--tiny".to_owned());
         }
