@@ -6,7 +6,10 @@ use fleet::{AudioPlan, Auth, DigestAlgorithm, Fate, Fault, Fleet, FleetSpec, Who
 use index::{
     access::{Action, Extent},
     footage::{Interval, IntervalState},
-    model::{AudioBasis, Credentials, Driver, GapCause, Secret, StreamKind, TrackKind, Transport, UtcMicros, VideoCodec, Window},
+    model::{
+        AudioBasis, CameraAddress, Credentials, Driver, GapCause, Priority, Secret, StreamId, StreamKind, TrackKind, Transport,
+        UtcMicros, VideoCodec, Window,
+    },
 };
 use std::{collections::BTreeMap, time::Duration};
 
@@ -308,6 +311,65 @@ async fn a_disk_that_cannot_keep_up_costs_units_by_rule_and_never_the_camera_a_p
     };
     assert!(tiles.iter().all(explained), "{tiles:#?}");
     assert!(tiles.iter().any(|tile| matches!(tile.state, IntervalState::Partial { units: 1.., .. })), "{tiles:#?}");
+}
+
+#[tokio::test]
+async fn a_disk_that_stands_still_costs_sub_streams_first_then_plain_units_by_priority_and_no_camera_its_key_units() {
+    let fleet = fleet(|_| {});
+    // A disk that writes nothing until it is asked to: what waits for it is full after some two seconds of these cameras.
+    let still = |setup: &mut index::footage::Setup| {
+        (setup.queue_bytes, setup.commit_every) = (400_000, Duration::from_secs(3600));
+    };
+    let (room, begun) = (Room::open_with(still), UtcMicros::now());
+    let mains: Vec<StreamId> = [Priority::Low, Priority::Normal, Priority::Key]
+        .into_iter()
+        .zip(1..)
+        .map(|(priority, number)| {
+            room.add(&fleet, number, |camera| {
+                camera.priority = priority;
+                camera.sub = Some(CameraAddress::new(&fleet.url(number, StreamKind::Sub)).expect("an address"));
+            })
+        })
+        .collect();
+    let subs: Vec<StreamId> = mains.iter().map(|main| StreamId::new(main.camera, StreamKind::Sub)).collect();
+    let order = std::sync::Mutex::new(Vec::new());
+    let look = || {
+        let mut order = order.lock().expect("no panic");
+        for stream in subs.iter().chain(&mains) {
+            if !order.contains(stream) && room.status(*stream).lost_queue_units > 0 {
+                order.push(*stream);
+            }
+        }
+        order.len() == subs.len() + mains.len()
+    };
+    room.until("shedding of every sort", look).await;
+    // It answers again.
+    let answers = UtcMicros::now();
+    let written = || mains.iter().all(|main| room.store.recorded_to(*main).is_some_and(|to| to >= answers));
+    room.until("what waited to be written", || {
+        room.store.flush();
+        written()
+    })
+    .await;
+    room.finish().await;
+    let order = order.into_inner().expect("no panic");
+    assert!(order[..3].iter().all(|stream| stream.kind == StreamKind::Sub), "sub-streams go first: {order:?}");
+    assert_eq!(order[3..], mains, "then plain units of low, normal and key cameras");
+    let tiles = |stream: StreamId| room.store.coverage(stream, Window::new(begun, answers), Duration::ZERO);
+    for stream in &subs {
+        let dropped = |tile: &Interval| matches!(tile.state, IntervalState::Gap { cause: GapCause::OurQueue, .. });
+        assert!(tiles(*stream).iter().any(dropped), "{stream}: each drop stands in the ledger: {:#?}", tiles(*stream));
+    }
+    for stream in &mains {
+        let thinned =
+            |tile: &Interval| matches!(tile.state, IntervalState::Partial { cause: GapCause::OurQueue, units: 1.., .. });
+        let dropped = |tile: &Interval| matches!(tile.state, IntervalState::Gap { cause: GapCause::OurQueue, .. });
+        assert!(tiles(*stream).iter().any(thinned), "{stream}: {:#?}", tiles(*stream));
+        assert!(!tiles(*stream).iter().any(dropped), "{stream} kept a picture of every second: {:#?}", tiles(*stream));
+    }
+    for stream in subs.iter().chain(&mains) {
+        assert!(!room.gaps(*stream, begun, Duration::ZERO).contains(&GapCause::Unexplained), "{stream}: {:#?}", tiles(*stream));
+    }
 }
 
 #[tokio::test]

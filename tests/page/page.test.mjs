@@ -239,6 +239,92 @@ test("the ledger says for each day how much is recorded, in a figure, and leads 
   await page.waitForURL(/\/playback\?c=16/);
 });
 
+/** Fills in the form of a hold or an erasure that is open, and sends it. */
+async function sendOrder(reason, authority) {
+  await page.fill("[role=dialog] input[name=reason]", reason);
+  await page.click("[role=dialog] button[type=submit]");
+  assert.match(await page.locator("[role=dialog] [role=alert]").innerText(), /依据文书/, "no order without its document");
+  await page.fill("[role=dialog] input[name=authority]", authority);
+  await page.click("[role=dialog] button[type=submit]");
+  await page.locator("[role=dialog]").waitFor({ state: "detached" });
+}
+
+test("footage that one person marks is held once another approves, and the timeline and both their pages say so", async () => {
+  const from = await until("fifteen seconds of footage", 40, () => recordedSince([1, 2], 15));
+  await page.goto(`${room.url}/playback?c=1&t=${from + 2}&z=120&q=sub&i=${Math.round(from + 2)}&o=${Math.round(from + 8)}`);
+  await page.waitForSelector("[role=slider]");
+  await page.keyboard.press("Shift+KeyH");
+  await page.waitForURL(/\/health\/holds\?c=1/);
+  await page.locator("[role=dialog]").waitFor();
+  assert.equal(await page.inputValue("[role=dialog] input[name=cameras]"), "1");
+  await shoot(page, "hold-form");
+  await sendOrder("交通事故取证", "公(交)调证字17号");
+  const hold = page.locator("li[data-order]").first();
+  await hold.waitFor();
+  assert.equal(await hold.getAttribute("data-state"), "requested");
+  assert.match(await hold.innerText(), /待批准 · 摄像机 1[\s\S]*交通事故取证[\s\S]*wang/);
+  assert.equal(await hold.locator("button").count(), 0, "nobody approves what they asked for");
+  const other = await openBrowser();
+  try {
+    await signIn(other.page, room.url, "zhao", room.passwords.zhao);
+    await other.page.goto(`${room.url}/health/holds`);
+    await other.page.click("li[data-order] button:has-text('批准')");
+    await other.page.locator("li[data-order][data-state=active]").waitFor();
+    // The address with the marks would open the form again.
+    await page.goto(`${room.url}/health/holds`);
+    await page.locator("li[data-order][data-state=active]").waitFor();
+    assert.match(await hold.innerText(), /生效[\s\S]*zhao 批准[\s\S]*保全至/);
+    await shoot(page, "holds");
+    // Two persons, too, let it go.
+    await page.click("li[data-order] button:has-text('解除')");
+    await page.fill("[role=dialog] input[name=why]", "结案");
+    await page.click("[role=dialog] button[type=submit]");
+    await page.waitForSelector("text=/wang 已申请解除，须另一人确认/");
+    await other.page.reload();
+    await other.page.click("li[data-order] button:has-text('解除')");
+    await other.page.fill("[role=dialog] input[name=why]", "同意");
+    await other.page.click("[role=dialog] button[type=submit]");
+    await other.page.locator("li[data-order][data-state=released]").waitFor();
+    assert.deepEqual(other.complaints, []);
+  } finally {
+    await other.close();
+  }
+});
+
+test("footage that one person orders to be erased is gone once another approves, and its time says by which order", async () => {
+  const from = Math.round(await until("fifteen seconds of footage", 40, () => recordedSince([2], 15)));
+  await page.goto(`${room.url}/health/erasures?c=2&i=${from + 2}&o=${from + 8}`);
+  await page.locator("[role=dialog]").waitFor();
+  await shoot(page, "erasure-form");
+  await sendOrder("当事人申请删除", "法字第9号");
+  const order = page.locator("li[data-order]").first();
+  await order.waitFor();
+  assert.equal(await order.getAttribute("data-state"), "requested");
+  assert.equal(await order.locator("button").count(), 0);
+  const other = await openBrowser();
+  try {
+    await signIn(other.page, room.url, "zhao");
+    await other.page.goto(`${room.url}/health/erasures`);
+    await other.page.click("li[data-order] button:has-text('批准')");
+    await until("it is done", 60, async () => {
+      await other.page.reload();
+      await other.page.waitForSelector("li[data-order]");
+      return (await other.page.locator("li[data-order][data-state=done]").count()) === 1;
+    });
+    assert.match(await other.page.locator("li[data-order]").first().innerText(), /已删 \d+ 段/);
+    await shoot(other.page, "erasures");
+    assert.deepEqual(other.complaints, []);
+  } finally {
+    await other.close();
+  }
+  const middle = from + 5;
+  const coverage = await api(`/coverage?cameras=2&stream=sub&from_us=${(middle - 1) * 1e6}&to_us=${(middle + 1) * 1e6}&px=100`);
+  const causes = coverage.rows[0].intervals.map(([, , code]) => coverage.causes[code]?.word);
+  assert.ok(causes.length > 0 && causes.every((cause) => cause === "erased"), `${causes}`);
+  await page.goto(`${room.url}/playback?c=2&t=${middle}&z=120&q=sub`);
+  await until("the plate that says why", 45, async () => /依法删除/.test(await screen(2).innerText()));
+});
+
 test("an administrator adds a camera with the driver of our own, sees it record, and removes it", async () => {
   const { cameras } = await api("/cameras");
   const main = cameras[0].streams.find(({ kind }) => kind === "main").address;

@@ -106,8 +106,8 @@ sub = "${url}/sub"
 }
 
 /**
- * A running room of `cameras` cameras, `shape` "tiny" or "full". Gives its address, the one-time password of `wang` (operator
- * and administrator) and of `shen` (auditor), the fleet of the last camera, and `stop`.
+ * A running room of `cameras` cameras, `shape` "tiny" or "full". Gives its address, the one-time passwords of `wang` and `zhao` (operators
+ * and administrators) and of `shen` (auditor), the fleet of the last camera, and `stop`.
  */
 export async function startRoom({ cameras = 16, shape = "tiny" } = {}) {
   const dir = mkdtempSync(join(tmpdir(), "haohe-page-"));
@@ -132,7 +132,7 @@ export async function startRoom({ cameras = 16, shape = "tiny" } = {}) {
       execFileSync(join(BINARIES, "haohe"), ["person", "add", name, "--config", config, "--one-time", ...roles.flatMap((role) => ["--role", role])], {
         encoding: "utf8",
       }).trim();
-    const passwords = { wang: add("wang", "operator", "admin"), shen: add("shen", "auditor") };
+    const passwords = { wang: add("wang", "operator", "admin"), zhao: add("zhao", "operator", "admin"), shen: add("shen", "auditor") };
     const room = start("haohe", ["room", "--config", config], children);
     const url = `https://127.0.0.1:${port}`;
     await until("the room answers", 60, async () => {
