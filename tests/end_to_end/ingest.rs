@@ -373,6 +373,31 @@ async fn a_disk_that_stands_still_costs_sub_streams_first_then_plain_units_by_pr
 }
 
 #[tokio::test]
+async fn what_still_waits_for_a_slow_disk_when_the_node_stops_is_in_the_ledger_as_shed() {
+    let fleet = fleet(|_| {});
+    let still = |setup: &mut index::footage::Setup| {
+        (setup.queue_bytes, setup.commit_every) = (200_000, Duration::from_secs(3600));
+    };
+    let (room, begun) = (Room::open_with(still), UtcMicros::now());
+    // Of a key camera nothing is given up for the first seconds: it waits.
+    let stream = room.add(&fleet, 1, |camera| camera.priority = Priority::Key);
+    let waits = || {
+        let status = room.status(stream);
+        status.units_received > status.units_stored + 75
+    };
+    room.until("three seconds that the store did not take", waits).await;
+    let stopped = UtcMicros::now();
+    room.finish().await;
+    let tiles = room.store.coverage(stream, Window::new(begun, stopped - SECOND / 2), Duration::ZERO);
+    let long = |cause: GapCause| -> Duration {
+        let mine = |tile: &&Interval| matches!(tile.state, IntervalState::Gap { cause: found, .. } if found == cause);
+        tiles.iter().filter(mine).map(|tile| tile.window.duration()).sum()
+    };
+    assert!(long(GapCause::OurQueue) >= SECOND, "{tiles:#?}");
+    assert_eq!(long(GapCause::Restart), Duration::ZERO, "it ran, and received: {tiles:#?}");
+}
+
+#[tokio::test]
 async fn whatever_goes_wrong_every_gap_has_its_cause_and_recording_returns() {
     let faults = [Fault::Offline, Fault::HalfOpen, Fault::Garbage, Fault::Drop, Fault::SessionLimit(0), Fault::SlowStart(1_500)];
     let (fleet, room, begun) = (fleet(|spec| spec.cameras = 7), Room::open(), UtcMicros::now());

@@ -264,6 +264,7 @@ impl Store {
         if warden.join().is_err() {
             tracing::error!("the warden of the footage store panicked");
         }
+        self.shared.lose_rest();
         for volume in self.shared.volumes.all().iter().filter(|volume| volume.is_home()) {
             Keeper { volume: Arc::clone(volume), shared: Arc::clone(&self.shared) }.save();
         }

@@ -322,14 +322,9 @@ impl Shared {
         let volumes = self.volumes.all();
         let mut again = Vec::new();
         for draft in refused {
-            if self.closing.load(Ordering::Acquire) {
-                // The other writers may have ended.
-                self.lose(&draft, GapCause::Disk, why);
-                continue;
-            }
             let placed = places.get(&draft.stream).copied().filter(|home| *home != here);
             let found = || self.home(&Load::of(&places, volumes.len()), draft.stream, Some(from.index));
-            match placed.or_else(found) {
+            match placed.or_else(found).filter(|home| self.writes(&volumes[*home])) {
                 Some(home) => {
                     if places.insert(draft.stream, home) != Some(home) {
                         let to = &volumes[home].name;
@@ -423,10 +418,25 @@ impl Shared {
         }
     }
 
+    /// Whether what is queued for a volume is still written: at the end of the node its writer may be gone.
+    fn writes(&self, volume: &Volume) -> bool {
+        !(self.closing.load(Ordering::Acquire) && lock(&volume.queue).ended)
+    }
+
     /// Queues a draft whatever the queue's bound: it was counted already where it comes from.
     fn push(&self, volume: &Volume, draft: Arc<Draft>) {
         lock(&volume.queue).push(draft, self.world.monotonic());
         volume.work.notify_one();
+    }
+
+    /// Loses what still waits when all that can end has ended: for a disk that does not answer, is not there, or ended a moment too
+    /// early to take another's refusals. What was received and is not there has a cause of its own (I3).
+    pub(super) fn lose_rest(&self) {
+        for volume in self.volumes.all().iter() {
+            for draft in lock(&volume.queue).clear() {
+                self.lose(&draft, GapCause::Disk, "its disk did not take it before the node stopped");
+            }
+        }
     }
 }
 

@@ -245,9 +245,11 @@ impl Writer {
         Ok(())
     }
 
-    /// Begins a segment for `draft`, unless its stream had better begin it on another volume.
+    /// Begins a segment for `draft`, unless its stream had better begin it on another volume. At the end of the node it does not move:
+    /// the other volume's writer may be gone.
     fn begin(&mut self, draft: &Draft, at: &mut u64, now: UtcMicros, batch: &mut Batch) -> io::Result<Step> {
-        if self.shared.lives_better_elsewhere(draft.stream, &self.volume) {
+        let stays = self.shared.closing.load(Ordering::Acquire);
+        if !stays && self.shared.lives_better_elsewhere(draft.stream, &self.volume) {
             return Ok(Step::Moves);
         }
         let size = Size::of(draft.stream.kind);
@@ -408,20 +410,29 @@ impl Writer {
         let Taken { drafts, requests, ending } = taken;
         let (volume, shared) = (Arc::clone(&self.volume), Arc::clone(&self.shared));
         let outcome = self.commit(drafts, shared.world.now());
-        let (homeless, waiting) = match ending || volume.full.load(Ordering::Relaxed) {
-            true => (outcome.waiting, Vec::new()),
-            false => (Vec::new(), outcome.waiting),
-        };
+        let full = volume.full.load(Ordering::Relaxed);
+        let (homeless, waiting) = if ending || full { (outcome.waiting, Vec::new()) } else { (Vec::new(), outcome.waiting) };
         let mine = {
             let mut queue = lock(&volume.queue);
-            (queue.flushed, queue.ended) = (requests, ending);
+            queue.flushed = requests;
             queue.end(waiting, shared.world.monotonic())
         };
         volume.committed.notify_all();
         // What somebody took elsewhere meanwhile is not this volume's any more.
         if mine {
             shared.rehome(&volume, outcome.refused, "the disk refused it and there is no other");
-            shared.rehome(&volume, homeless, "no segment is free and none is past its term");
+            let none = "no segment is free and none is past its term";
+            match ending {
+                // Nobody makes files any more, here or elsewhere.
+                true => homeless.iter().for_each(|draft| shared.lose(draft, GapCause::Disk, none)),
+                false => shared.rehome(&volume, homeless, none),
+            }
+        }
+        if ending {
+            // Not before another volume's refusals, and what this one tries again, are written.
+            let mut queue = lock(&volume.queue);
+            queue.ended = queue.drafts.is_empty();
+            volume.committed.notify_all();
         }
     }
 
@@ -453,13 +464,12 @@ impl Writer {
     }
 }
 
-/// The thread: commits when it is time, when much is pending, when asked, and a last time at the end.
+/// The thread: commits when it is time, when much is pending, when asked, and at the end until nothing is left.
 pub(super) fn run(mut writer: Writer) {
     loop {
         let taken = writer.next();
-        let ending = taken.ending;
         writer.turn(taken);
-        if ending {
+        if lock(&writer.volume.queue).ended {
             return;
         }
     }

@@ -99,6 +99,15 @@ impl Recorder {
         self.began.take().and(self.ended)
     }
 
+    /// As [`Recorder::end_session`], when no other follows: what the store did not take by now is given up, and said.
+    pub(crate) fn finish(&mut self) -> Option<UtcMicros> {
+        let ended = self.end_session();
+        for draft in std::mem::take(&mut self.backlog) {
+            self.shed(draft.window(), draft.units.len());
+        }
+        ended
+    }
+
     /// When this session's first recordable unit was filmed.
     pub(crate) fn began(&self) -> Option<UtcMicros> {
         self.began

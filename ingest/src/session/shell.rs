@@ -84,7 +84,7 @@ pub(crate) async fn run(task: StreamTask) -> Option<UtcMicros> {
     };
     shell.drive().await;
     shell.link = Link::Idle;
-    shell.recorder.end_session()
+    shell.recorder.finish()
 }
 
 impl Shell {

@@ -344,6 +344,70 @@ fn a_volume_is_added_and_another_taken_out_while_cameras_record() {
 }
 
 #[test]
+fn what_a_disk_did_not_take_before_the_node_stopped_has_the_disk_as_its_cause() {
+    for mood in [Mood::Still, Mood::Refusing(EIO)] {
+        let mut room = Room::new(1);
+        room.film();
+        room.settle();
+        room.shelf.gate("d1").set(mood);
+        for _ in 0..3 {
+            room.film();
+        }
+        // Nothing says of a disk that stands still, before it has for a while, that it will not answer.
+        let known = || mood != Mood::Still || room.volume("d1").trouble == Some(Trouble::Stalled);
+        wait("the disk to be known as standing still", known);
+        room.store.close();
+        for stream in Room::streams() {
+            let tiles = room.store.coverage(stream, window(0.0, 4.0), Duration::ZERO);
+            let shown: Vec<_> = tiles.iter().map(|tile| (tile.window, matches!(tile.state, IntervalState::Recorded))).collect();
+            assert_eq!(shown, [(window(0.0, 1.0), true), (window(1.0, 4.0), false)], "{mood:?}: {tiles:?}");
+            let disk = |tile: &Interval| matches!(tile.state, IntervalState::Gap { cause: GapCause::Disk, .. });
+            assert!(disk(&tiles[1]), "{mood:?}: {tiles:?}");
+        }
+        assert_eq!(room.store.health().fragments_lost, 3 * u64::from(CAMERAS), "{mood:?}: each is told of once");
+        room.shelf.gate("d1").set(Mood::Well);
+    }
+}
+
+#[test]
+fn what_waited_for_a_disk_that_is_not_there_when_the_node_stopped_has_the_disk_as_its_cause() {
+    let mut room = Room::new(1);
+    room.film();
+    room.settle();
+    room.shelf.gate("d1").set(Mood::Gone);
+    wait("the disk to be missed", || room.volume("d1").state == VolumeState::Failed);
+    for _ in 0..3 {
+        room.film();
+    }
+    room.store.close();
+    assert_eq!(room.store.health().fragments_lost, 3 * u64::from(CAMERAS));
+    for stream in Room::streams() {
+        let tiles = room.store.coverage(stream, window(1.0, 4.0), Duration::ZERO);
+        let disk = |tile: &Interval| matches!(tile.state, IntervalState::Gap { cause: GapCause::Disk, .. });
+        assert!(!tiles.is_empty() && tiles.iter().all(disk), "{tiles:?}");
+    }
+}
+
+#[test]
+fn a_node_that_stops_while_streams_are_moving_to_a_better_disk_loses_nothing() {
+    let mut room = Room::new(1);
+    room.film();
+    room.settle();
+    room.store.reload(&Room::volumes(&room.dir, 3)).expect("two more");
+    wait("files enough", || (1..=3).all(|n| room.volume(&format!("d{n}")).segments_total >= 20));
+    for run in 1..=2 {
+        // Each begins a segment, on whichever disk is better then.
+        for stream in Room::streams() {
+            room.store.append(draft(stream, room.next, 3000, run)).expect("room");
+        }
+        room.next += 1;
+    }
+    room.store.close();
+    room.settle();
+    room.check();
+}
+
+#[test]
 fn a_directory_left_over_where_a_known_disk_is_not_mounted_is_not_taken_for_a_new_disk() {
     let mut room = Room::new(2);
     room.film();
