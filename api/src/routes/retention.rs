@@ -7,7 +7,7 @@ use crate::{
 use axum::Json;
 use index::{
     cameras::Entry,
-    footage::{Retention as Kept, Store, StreamRetention, VolumeRetention, WARNING},
+    footage::{Forewarning, Retention as Kept, Store, StreamRetention, VolumeRetention},
     model::{CameraId, GapCause, RetentionClass, StreamId, StreamKind, UtcMicros, Window},
 };
 use serde::Serialize;
@@ -53,6 +53,8 @@ struct Volume {
     full_us: Option<i64>,
     /// When it will have no room although nothing may go.
     breach_us: Option<i64>,
+    /// Since when people are warned of that: three days before it at the latest.
+    warned_us: Option<i64>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -129,7 +131,7 @@ pub(super) async fn retention(authority: Authority) -> Result<Json<Retention>, R
         }
     });
     let breach = first_breach(&kept);
-    let (sentence, remedy) = breach.map(breach_words).unzip();
+    let (sentence, remedy) = breach.map(|volume| breach_words(volume, volume.breaks.unwrap_or_default())).unzip();
     Ok(Json(Retention {
         as_of_us: now.as_micros(),
         frozen_us: frozen.map(UtcMicros::as_micros),
@@ -166,6 +168,7 @@ fn volume(kept: &VolumeRetention) -> Volume {
         rate_bytes_per_day: kept.rate_a_day,
         full_us: kept.full.map(UtcMicros::as_micros),
         breach_us: kept.breaks.map(UtcMicros::as_micros),
+        warned_us: kept.warned.map(|warned| warned.since.as_micros()),
     }
 }
 
@@ -174,14 +177,15 @@ fn first_breach(kept: &Kept) -> Option<&VolumeRetention> {
     kept.volumes.iter().filter(|volume| volume.breaks.is_some()).min_by_key(|volume| volume.breaks)
 }
 
-/// As [`first_breach`], if it is near enough to alarm somebody.
-pub(super) fn near_breach(kept: &Kept, now: UtcMicros) -> Option<&VolumeRetention> {
-    first_breach(kept).filter(|volume| volume.breaks.is_some_and(|at| at.since(now) <= WARNING))
+/// The volume on which it breaks first of those that people are warned of.
+pub(super) fn near_breach(kept: &Kept) -> Option<(&VolumeRetention, Forewarning)> {
+    let warned = kept.volumes.iter().filter_map(|volume| Some((volume, volume.warned?)));
+    warned.min_by_key(|(_, warned)| warned.breaks)
 }
 
 /// What an operator reads: what will happen and when, and what to do.
-pub(super) fn breach_words(volume: &VolumeRetention) -> (Words, Words) {
-    let (name, at) = (&volume.name, volume.breaks.unwrap_or_default());
+pub(super) fn breach_words(volume: &VolumeRetention, at: UtcMicros) -> (Words, Words) {
+    let name = &volume.name;
     let a_day = volume.rate_a_day as f64 / 1e9;
     (
         words(

@@ -187,6 +187,8 @@ kinds! {
     FootageDamaged = 73 "footage.damaged" Alarm "录像数据损坏" "footage damaged";
     /// The clock jumped, and deletion by age waits.
     FootageClock = 74 "footage.clock" Warning "时钟跳变，暂停到期清理" "clock jumped, deletion by age paused";
+    /// A disk will have no room for new footage while all of it is within its term, or has it again after all.
+    FootageRetention = 75 "footage.retention" Alarm "录像存储将不足" "disk will run out of room for its terms";
 
     /// The node began to work.
     NodeStarted = 80 "node.started" Info "系统启动" "system started";

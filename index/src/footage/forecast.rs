@@ -18,6 +18,9 @@ const RECENT: Duration = Duration::from_secs(48 * 3600);
 const ENOUGH: Duration = Duration::from_secs(600);
 /// How long before the promise breaks somebody is told. Three days: one to notice, one to fetch a disk, and one in hand.
 pub const WARNING: Duration = Duration::from_secs(72 * 3600);
+/// A warning stands until the day is so far off. A forecast counts whole files, so it moves by hours with each of them: told at one
+/// threshold and taken back at the same, it would come and go.
+const RELIEF: Duration = Duration::from_secs(96 * 3600);
 const DAY_S: f64 = 86_400.0;
 
 /// Bytes that a segment takes up on its disk, `size` being that of its file.
@@ -86,6 +89,23 @@ impl Book {
     }
 }
 
+/// That people are told of a promise that will break.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Forewarning {
+    /// Since when they are.
+    pub since: UtcMicros,
+    /// When it breaks, by the newest forecast.
+    pub breaks: UtcMicros,
+}
+
+/// What becomes of a warning by a new forecast: it begins [`WARNING`] before the day, and stands until the day is further off than
+/// [`RELIEF`], or there is none.
+pub(super) fn forewarned(before: Option<Forewarning>, breaks: Option<UtcMicros>, now: UtcMicros) -> Option<Forewarning> {
+    let near = if before.is_some() { RELIEF } else { WARNING };
+    let breaks = breaks.filter(|at| at.since(now) <= near)?;
+    Some(Forewarning { since: before.map_or(now, |before| before.since), breaks })
+}
+
 /// Bytes a day.
 pub(super) fn a_day(rate: f64) -> u64 {
     (rate * DAY_S) as u64
@@ -114,6 +134,23 @@ mod tests {
         // 130 a day come, 100 go at each day's start: of 150 bytes 20 and 100 are left after a day, then less by 30 each day.
         let breaks = book().breaks(150, 130.0 / DAY_S, day(30), day(60)).expect("it breaks");
         assert!(breaks > day(34) && breaks < day(36), "{breaks}");
+    }
+
+    #[test]
+    fn a_warning_comes_three_days_before_and_a_forecast_that_wavers_does_not_take_it_back() {
+        let hour = |n: i64| day(100) + Duration::from_secs(3600) * n as u32;
+        let mut warned = None;
+        let mut told = |breaks: Option<i64>| {
+            warned = forewarned(warned, breaks.map(hour), hour(0));
+            warned.map(|warned: Forewarning| warned.breaks)
+        };
+        assert_eq!(told(Some(73)), None);
+        assert_eq!(told(Some(71)), Some(hour(71)));
+        assert_eq!(told(Some(80)), Some(hour(80)), "a file more is no relief");
+        assert_eq!(told(Some(97)), None, "another disk is");
+        assert_eq!(told(Some(80)), None, "and from there on it is told at three days again");
+        assert_eq!(told(Some(20)), Some(hour(20)));
+        assert_eq!(told(None), None);
     }
 
     #[test]

@@ -159,6 +159,7 @@ impl Keeper {
         if passed(rounds.swept, RETENTION) || (low && !grew) {
             rounds.swept = Some(now);
             self.shared.end_overdue();
+            self.shared.forewarn();
             let removed = self.sweep();
             if removed > 0 {
                 self.save();

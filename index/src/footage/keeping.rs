@@ -5,13 +5,17 @@ use super::{
     Store,
     catalogue::StreamIndex,
     custody::{Act, CustodyError, Deed, Erasure, ErasureState, Hold, HoldState, Order},
-    forecast::{self, Book},
+    forecast::{self, Book, Forewarning},
     pool::Size,
     shared::Shared,
     volume::{Volume, lock},
 };
 use crate::model::{RetentionClass, StreamId, UtcMicros};
+use serde_json::{Value, json};
 use std::{collections::HashMap, time::Duration};
+
+/// How often it is looked whether the promise will be kept: it is days that are forecast.
+const LOOK_AHEAD: Duration = Duration::from_secs(600);
 
 /// How the promise of retention stands.
 #[derive(Clone, Debug)]
@@ -44,6 +48,8 @@ pub struct VolumeRetention {
     /// When there will be no room although nothing may go: from then on new footage is lost. `None` if that is not to be expected within
     /// the shortest term.
     pub breaks: Option<UtcMicros>,
+    /// Whether people are told of that: from [`super::WARNING`] before it on. Looked at every ten minutes.
+    pub warned: Option<Forewarning>,
 }
 
 /// What is kept of one stream.
@@ -254,7 +260,37 @@ impl Store {
     /// How the promise of retention stands, and when it breaks if things go on as they do. Reads memory only.
     #[must_use]
     pub fn retention(&self) -> Retention {
-        let (shared, now) = (&self.shared, self.shared.world.now());
+        self.shared.retention(self.shared.world.now())
+    }
+}
+
+impl Shared {
+    /// Looks whether the promise will break, if it is time to look, and tells who must know: that it will, and that it will not after
+    /// all, are events. A clock that is not believed forecasts nothing, nor does a catalogue that is not yet whole.
+    pub(super) fn forewarn(&self) {
+        let Some(now) = self.retention_now().filter(|_| !self.is_recovering()) else { return };
+        let monotonic = self.world.monotonic();
+        {
+            let mut looked = lock(&self.looked_ahead);
+            if looked.is_some_and(|looked| monotonic.saturating_sub(looked) < LOOK_AHEAD) {
+                return;
+            }
+            *looked = Some(monotonic);
+        }
+        for (index, volume) in (0..).zip(self.retention(now).volumes) {
+            let warned = forecast::forewarned(volume.warned, volume.breaks, now);
+            match warned {
+                Some(warned) => drop(lock(&self.forewarned).insert(index, warned)),
+                None => drop(lock(&self.forewarned).remove(&index)),
+            }
+            if warned.is_some() != volume.warned.is_some() {
+                self.ledger.note("footage.retention", told(&volume.name, warned));
+            }
+        }
+    }
+
+    fn retention(&self, now: UtcMicros) -> Retention {
+        let shared = self;
         let holds = shared.holds_in_force();
         let terms = &shared.setup.terms;
         let volumes = shared.volumes.all();
@@ -293,7 +329,9 @@ impl Store {
                 held: book.held,
                 rate_a_day: forecast::a_day(rate),
                 full: (rate > 0.0).then(|| now + Duration::from_secs_f64((free as f64 / rate).min(1e9))),
-                breaks: book.breaks(free, rate, now, horizon),
+                // A disk that is not there is another trouble.
+                breaks: (!volume.is_absent()).then(|| book.breaks(free, rate, now, horizon)).flatten(),
+                warned: lock(&shared.forewarned).get(&volume.index).copied(),
             }
         };
         let mut volume = volume;
@@ -303,10 +341,38 @@ impl Store {
     }
 }
 
+/// The event that people are told by, or no longer.
+fn told(volume: &str, warned: Option<Forewarning>) -> Value {
+    match warned {
+        Some(Forewarning { breaks, .. }) => json!({
+            "volume": volume,
+            "breaks_us": breaks,
+            "text": {
+                "zh": format!("磁盘 {volume} 预计于 {breaks} 写满而无到期录像可回收，此后新录像将无处可存：请增加磁盘、降低码率或解除保全"),
+                "en": format!(
+                    "Disk {volume} will be full at {breaks} with nothing past its term, and new footage is lost from then on: add a disk, \
+                     lower bit rates or release holds"
+                ),
+            },
+        }),
+        None => json!({
+            "volume": volume,
+            "breaks_us": null,
+            "severity": "info",
+            "text": {
+                "zh": format!("磁盘 {volume} 的空间恢复到足够保存期限"),
+                "en": format!("Disk {volume} has room enough again for all terms"),
+            },
+        }),
+    }
+}
+
 /// Bytes that new footage may take up on a volume before any other goes.
 fn free_bytes(volume: &Volume) -> u64 {
     let pool = lock(&volume.pool);
     let ready: u64 = Size::ALL.into_iter().map(|size| pool.free(size) as u64 * pool.bytes_of(size)).sum();
     let freed: u64 = pool.limbo().iter().map(|(_, size)| pool.bytes_of(*size)).sum();
-    volume.capacity.saturating_sub(pool.allocated()) + ready + freed
+    // What the disk turned out not to have is not free, whatever is configured.
+    let room = if volume.is_absent() { volume.capacity } else { volume.capacity.min(pool.capacity().max(pool.allocated())) };
+    room.saturating_sub(pool.allocated()) + ready + freed
 }

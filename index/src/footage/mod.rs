@@ -47,7 +47,7 @@ mod writer;
 
 pub use custody::{APPROVAL, CustodyError, Deed, Erased, Erasure, ErasureState, HOLD_MAX, Hold, HoldState, Order};
 pub use fit::{Shortfall, shortfall};
-pub use forecast::WARNING;
+pub use forecast::{Forewarning, WARNING};
 pub use fragment::Fragment;
 pub use keeping::{Retention, StreamRetention, VolumeRetention};
 pub use ledger::Tally;
@@ -245,7 +245,7 @@ impl Store {
     /// Whether what earlier runs left open is sealed, and the timeline complete.
     #[must_use]
     pub fn is_recovered(&self) -> bool {
-        self.shared.volumes.all().iter().all(|volume| !volume.recovering.load(Ordering::Acquire))
+        !self.shared.is_recovering()
     }
 
     /// Makes pending drafts durable, ends the threads and releases the volumes. What is appended later is given back as [`Full`].

@@ -3,6 +3,7 @@
 use super::{
     away::Away,
     catalogue::{Catalogue, SegmentMeta},
+    forecast::Forewarning,
     ledger::{self, Facts, Ledger},
     planted::{Bug, planted},
     pool::Size,
@@ -56,6 +57,10 @@ pub(super) struct Shared {
     pub(super) roster: Roster,
     pub(super) shelf: Arc<dyn Shelf>,
     pub(super) away: Away,
+    /// Volumes that will have no room before long, by their place.
+    pub(super) forewarned: Mutex<HashMap<u16, Forewarning>>,
+    /// When that was looked at, by the monotonic clock.
+    pub(super) looked_ahead: Mutex<Option<Duration>>,
     guard: Mutex<ClockGuard>,
     pub(super) world: Arc<dyn World>,
     started_at: UtcMicros,
@@ -81,6 +86,8 @@ impl Shared {
             roster: Roster::open(&setup.state_dir),
             shelf: Arc::new(Directories),
             away: Away::default(),
+            forewarned: Mutex::default(),
+            looked_ahead: Mutex::default(),
             crew: Mutex::default(),
             closed: AtomicBool::new(false),
             setup,
@@ -116,8 +123,7 @@ impl Shared {
     /// A volume's leftovers are looked after. When all are, it is known when the earlier run ended: from its last sign of life to
     /// our start, the node was not running.
     pub(super) fn recovered(&self) {
-        let pending = self.volumes.all().iter().any(|volume| volume.recovering.load(Ordering::Acquire));
-        if pending || self.restart_noted.swap(true, Ordering::AcqRel) {
+        if self.is_recovering() || self.restart_noted.swap(true, Ordering::AcqRel) {
             return;
         }
         // Also for earlier starts, where a crash came before it was said.
@@ -182,6 +188,11 @@ impl Shared {
                 }
             }
         }
+    }
+
+    /// Whether what earlier runs left open is still being looked into.
+    pub(super) fn is_recovering(&self) -> bool {
+        self.volumes.all().iter().any(|volume| volume.recovering.load(Ordering::Acquire))
     }
 
     /// The process did not run for so long, up to now: what it missed meanwhile has that cause, and no disk is to blame.

@@ -25,8 +25,9 @@ pub(super) fn keeping_problems(node: &Shared, now: UtcMicros) -> Vec<Problem> {
         let (kind, since_us) = (kind.to_owned(), since.map(UtcMicros::as_micros));
         problems.push(Problem { kind, camera: None, since_us, severity, state, remedy });
     };
-    if let Some(volume) = super::super::retention::near_breach(&kept, now) {
-        add("retention_breach", None, Severity::Urgent, super::super::retention::breach_words(volume));
+    if let Some((volume, warned)) = super::super::retention::near_breach(&kept) {
+        let words = super::super::retention::breach_words(volume, warned.breaks);
+        add("retention_breach", Some(warned.since), Severity::Urgent, words);
     }
     if kept.held > kept.quota / 10 * 9 {
         let (held, quota) = (kept.held as f64 / 1e9, kept.quota as f64 / 1e9);

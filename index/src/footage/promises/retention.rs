@@ -71,9 +71,8 @@ struct Run {
     known: HashMap<catalogue::SegmentKey, (StreamId, Window, RetentionClass)>,
     /// By how much the clock is ahead.
     off_us: i64,
+    /// Since when people are told that the promise will break.
     alarm: Option<UtcMicros>,
-    /// Since when a raised alarm is not shown: a forecast that is rounded to whole files comes and goes for some hours at its threshold.
-    quiet: Option<UtcMicros>,
     broken: bool,
     hold: Option<u64>,
     /// Fragments recorded so far, for the media clock.
@@ -109,7 +108,6 @@ fn run(story: Story, seed: u64, days: u64) -> Sums {
         known: HashMap::new(),
         off_us: 0,
         alarm: None,
-        quiet: None,
         broken: false,
         hold: None,
         fragment: 0,
@@ -235,21 +233,17 @@ impl Run {
 
     /// An alarm stands, rises or falls; and the promise breaks when the first fragment is lost.
     fn alarms(&mut self, truth: UtcMicros) {
-        let now = self.site.world.now();
-        let near = |volume: &VolumeRetention| volume.breaks.is_some_and(|at| at.since(now) <= WARNING);
-        let alarm = self.node.store.retention().volumes.iter().any(near);
+        let alarm = self.node.store.retention().volumes.iter().any(|volume| volume.warned.is_some());
         if self.node.store.health().fragments_lost > 0 {
             self.broken = true;
             self.sums.breaches += 1;
             self.sums.warned += u64::from(self.alarm.is_some_and(|since| truth.since(since) >= DAY));
             return;
         }
-        self.quiet = (!alarm).then(|| self.quiet.unwrap_or(truth));
-        let quiet = self.quiet.map(|since| truth.since(since)).unwrap_or_default();
         match self.alarm {
             None => self.alarm = alarm.then_some(truth),
             // One that goes, without anything having been done, was false; so is one that stands for long and nothing comes.
-            Some(since) if quiet >= DAY || truth.since(since) > WARNING + 2 * DAY => {
+            Some(since) if !alarm || truth.since(since) > WARNING + 2 * DAY => {
                 self.sums.false_alarms += 1;
                 self.alarm = alarm.then_some(truth);
             }
