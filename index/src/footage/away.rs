@@ -1,5 +1,6 @@
 //! What was recorded on volumes whose disks are not there: it cannot be read now, and may come back. Until then its time is a gap
-//! whose cause is the disk, and the disk is named.
+//! whose cause is the disk, and the disk is named. So that a start without the disk knows too, a file in the state directory says of
+//! each volume what time it holds.
 
 use super::{
     catalogue::Catalogue,
@@ -7,40 +8,91 @@ use super::{
     types::{Interval, IntervalState},
     volume::{Volume, lock},
 };
-use crate::model::{GapCause, StreamId, Window};
-use std::{collections::HashMap, sync::Mutex};
+use crate::model::{GapCause, StreamId, VolumeId, Window};
+use std::{
+    collections::HashMap,
+    io,
+    path::{Path, PathBuf},
+    sync::Mutex,
+};
 
-/// See the module. By volume.
-#[derive(Default)]
-pub(super) struct Away(Mutex<HashMap<u16, Missing>>);
+/// See the module. By the volume's place.
+pub(super) struct Away {
+    dir: PathBuf,
+    missing: Mutex<HashMap<u16, Missing>>,
+}
+
+/// Recorded time by stream: merged, in order.
+type Held = HashMap<StreamId, Vec<Window>>;
 
 /// One volume's.
 struct Missing {
     name: String,
-    streams: HashMap<StreamId, Vec<Window>>,
+    streams: Held,
+}
+
+/// What the catalogue holds of a volume.
+fn held(volume: u16, catalogue: &Catalogue) -> Held {
+    let mut streams = Held::new();
+    for (stream, index) in &*catalogue.read() {
+        let mine = index.segments().iter().filter(|segment| segment.key.volume == volume);
+        for span in mine.flat_map(|segment| segment.spans().iter().copied()) {
+            spans::join(streams.entry(*stream).or_default(), span);
+        }
+    }
+    streams
 }
 
 impl Away {
+    /// Of the node whose state is in `state_dir`. Nothing is away yet.
+    pub(super) fn new(state_dir: &Path) -> Self {
+        Self { dir: state_dir.join("held"), missing: Mutex::default() }
+    }
+
+    fn file(&self, id: VolumeId) -> PathBuf {
+        self.dir.join(format!("{id}.json"))
+    }
+
+    /// Writes down what a volume holds, for a start without it. Replaced whole and not synced: what is lost by that is the cause of a
+    /// gap, if the disk goes in the same moment as the power.
+    pub(super) fn write(&self, volume: &Volume, catalogue: &Catalogue) -> io::Result<()> {
+        std::fs::create_dir_all(&self.dir)?;
+        let (file, new) = (self.file(volume.id), self.dir.join(format!("{}.new", volume.id)));
+        std::fs::write(&new, serde_json::to_vec(&held(volume.index, catalogue))?)?;
+        std::fs::rename(new, file)
+    }
+
     /// Remembers what the catalogue holds of a volume that is about to leave it.
     pub(super) fn remember(&self, volume: &Volume, catalogue: &Catalogue) {
-        let mut streams: HashMap<StreamId, Vec<Window>> = HashMap::new();
-        for (stream, index) in &*catalogue.read() {
-            let mine = index.segments().iter().filter(|segment| segment.key.volume == volume.index);
-            for span in mine.flat_map(|segment| segment.spans().iter().copied()) {
-                spans::join(streams.entry(*stream).or_default(), span);
-            }
+        self.keep(volume.index, &volume.name, held(volume.index, catalogue));
+    }
+
+    /// Remembers what was written down of the disk `id` that is not in its place.
+    pub(super) fn recall(&self, index: u16, name: &str, id: VolumeId) {
+        let read = std::fs::read(self.file(id)).and_then(|bytes| Ok(serde_json::from_slice::<Held>(&bytes)?));
+        match read {
+            Ok(streams) => self.keep(index, name, streams),
+            Err(error) => tracing::warn!(volume = name, %error, "what the disk that is not there holds is not known"),
         }
-        lock(&self.0).insert(volume.index, Missing { name: volume.name.clone(), streams });
+    }
+
+    fn keep(&self, index: u16, name: &str, streams: Held) {
+        lock(&self.missing).insert(index, Missing { name: name.to_owned(), streams });
     }
 
     /// The volume is back.
     pub(super) fn forget(&self, volume: u16) {
-        lock(&self.0).remove(&volume);
+        lock(&self.missing).remove(&volume);
+    }
+
+    /// Another disk has the place of the one that held this: it is not waited for any more.
+    pub(super) fn give_up(&self, volume: u16) -> Vec<(StreamId, Vec<Window>)> {
+        lock(&self.missing).remove(&volume).map(|missing| missing.streams.into_iter().collect()).unwrap_or_default()
     }
 
     /// Says of gaps in a stream's time that what was recorded then is on a disk that is not there.
     pub(super) fn explain(&self, stream: StreamId, mut tiles: Vec<Interval>) -> Vec<Interval> {
-        for missing in lock(&self.0).values() {
+        for missing in lock(&self.missing).values() {
             if let Some(windows) = missing.streams.get(&stream) {
                 tiles = overlay(tiles, windows, &missing.name);
             }

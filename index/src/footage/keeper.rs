@@ -376,6 +376,9 @@ impl Keeper {
         if let Err(error) = self.checkpoint() {
             tracing::warn!(volume = %self.volume.name, %error, "catalogue checkpoint not written");
         }
+        if let Err(error) = self.shared.away.write(&self.volume, &self.shared.catalogue) {
+            tracing::warn!(volume = %self.volume.name, %error, "what the volume holds is not written down: a start without it will not know");
+        }
         self.shared.save_ledger();
     }
 

@@ -64,7 +64,7 @@ impl Shared {
             }
         }
         let roster = Roster::open(&setup.state_dir);
-        let mut volumes = Vec::new();
+        let (mut volumes, mut replaced) = (Vec::new(), Vec::new());
         for ((index, volume), disk) in setup.volumes.iter().enumerate().zip(disks) {
             let identity = match Identity::read_or_make(&*disk, setup.node, fresh_id(&*world)) {
                 Err(error) if error.kind() == io::ErrorKind::NotConnected => {
@@ -77,6 +77,7 @@ impl Shared {
             };
             let (name, path) = (volume.name.clone(), volume.path.clone());
             let identity = identity.map_err(|reason| OpenError::Foreign { volume: name, path, reason })?;
+            replaced.extend(roster.id(&volume.name).filter(|before| *before != identity.id).map(|before| (index, before)));
             roster.note(&volume.name, identity.id);
             volumes.push(Arc::new(made(&setup, index as u16, volume, disk, identity.id)));
         }
@@ -84,11 +85,16 @@ impl Shared {
         let mut leftovers = Vec::new();
         for volume in shared.volumes.all().iter() {
             if volume.is_absent() {
+                shared.away.recall(volume.index, &volume.name, volume.id);
                 leftovers.push(keeper::Leftovers::default());
                 continue;
             }
             leftovers.push(keeper::open(volume, &shared).map_err(|source| refuse(&volume.setup(), source))?);
             shared.check_room(volume)?;
+        }
+        for (volume, before) in replaced.into_iter().filter_map(|(index, before)| Some((shared.volumes.get(index)?, before))) {
+            shared.away.recall(volume.index, &volume.name, before);
+            shared.replaced(&volume);
         }
         shared.settle_places();
         Ok((shared, leftovers))

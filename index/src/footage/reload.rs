@@ -34,8 +34,7 @@ impl Store {
             added.push(warden::open(shared, index as u16, setup)?);
         }
         for (volume, leftovers) in added {
-            shared.install(&volume);
-            shared.away.forget(volume.index);
+            shared.take_back(&volume);
             let staffed = warden::staff(shared, &volume, leftovers);
             staffed.map_err(|source| OpenError::Io { volume: volume.name.clone(), path: volume.path.clone(), source })?;
             shared.fare_changed(&volume);

@@ -10,6 +10,7 @@ use super::{
     retention::ClockGuard,
     roster::Roster,
     shelf::{Directories, Shelf},
+    spans,
     types::{Announced, Draft, Interval, IntervalState, Setup, Trouble, VolumeHealth, VolumeState},
     volume::{Volume, lock},
     volumes::Volumes,
@@ -85,7 +86,7 @@ impl Shared {
         Self {
             roster: Roster::open(&setup.state_dir),
             shelf: Arc::new(Directories),
-            away: Away::default(),
+            away: Away::new(&setup.state_dir),
             forewarned: Mutex::default(),
             looked_ahead: Mutex::default(),
             crew: Mutex::default(),
@@ -240,6 +241,21 @@ impl Shared {
         lock(&self.guard).confirm(self.world.now(), self.world.monotonic());
         self.ledger.confirmed(self.world.now());
         self.ledger.note("footage.clock", json!({ "frozen_us": null }));
+    }
+
+    /// Another disk is where a volume was: what the one before held is not to come back. Where nothing else has it, it is lost by the disk,
+    /// and the ledger says so from now on.
+    pub(super) fn replaced(&self, volume: &Volume) {
+        for (stream, windows) in self.away.give_up(volume.index) {
+            for window in windows {
+                let mut lost = vec![window];
+                if let Some(index) = self.catalogue.read().get(&stream) {
+                    index.recorded_around(window).iter().for_each(|there| spans::cut(&mut lost, *there));
+                }
+                lost.into_iter().for_each(|lost| self.ledger.lose(stream, lost, GapCause::Disk, 0));
+            }
+        }
+        tracing::warn!(volume = %volume.name, "another disk is in its place: what the one before held is gone");
     }
 
     /// Saves the ledger, so that the next start need not read the whole journal. Before the restart is noted the state is not
@@ -426,6 +442,16 @@ impl Shared {
             for draft in lock(&before.queue).clear() {
                 self.push(volume, draft);
             }
+        }
+    }
+
+    /// Puts a volume that is back, or another in its place, where it was.
+    pub(super) fn take_back(&self, volume: &Arc<Volume>) {
+        let another = self.volumes.get(usize::from(volume.index)).is_some_and(|before| before.id != volume.id);
+        self.install(volume);
+        match another {
+            true => self.replaced(volume),
+            false => self.away.forget(volume.index),
         }
     }
 

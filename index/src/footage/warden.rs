@@ -203,8 +203,7 @@ impl Warden {
 
     /// A volume is back, with what is on it.
     fn install(&self, volume: &Arc<Volume>, leftovers: Leftovers) {
-        self.shared.install(volume);
-        self.shared.away.forget(volume.index);
+        self.shared.take_back(volume);
         match staff(&self.shared, volume, leftovers) {
             Ok(()) => self.shared.fare_changed(volume),
             Err(error) => tracing::error!(volume = %volume.name, %error, "no thread for a volume that is back"),

@@ -7,7 +7,7 @@
 //!   stopped. What a mark says of an instant while nothing ran counts from when it ran again.
 //! - What was removed by rule or order is a gap of that cause, whatever else was said about it then; around it the causes are what
 //!   they were while it was there.
-//! - A loss explains the hole it lies in; inside a recording it makes it partial.
+//! - A loss explains the hole it lies in; inside a recording it makes it partial, but for a disk that was given up and is back.
 //! - Before footage that is dated later than now, because the clock was ahead, lies time that has not come yet: nothing was to be
 //!   recorded then.
 //! - What is left has no cause: [`GapCause::Unexplained`].
@@ -235,7 +235,8 @@ fn unmarked(facts: &Facts, hole: Window, visible: Window, end: End, tiles: &mut 
 /// Tiles a recorded span: whole, except where units were lost inside.
 fn record(facts: &Facts, span: Window, tiles: &mut Tiles) {
     let mut at = span.from;
-    for loss in facts.story.losses_in(span) {
+    let back = |loss: &&Loss| loss.cause == GapCause::Disk && loss.units == 0;
+    for loss in facts.story.losses_in(span).filter(|loss| !back(loss)) {
         let lost = loss.window.intersect(Window::new(at, span.to));
         if !lost.is_empty() {
             tiles.push(Window::new(at, lost.from), IntervalState::Recorded);

@@ -6,6 +6,7 @@ use super::{
     shelf::{Directories, Shelf},
     *,
 };
+use crate::model::VolumeId;
 use std::{
     collections::{BTreeSet, HashMap},
     io,
@@ -405,6 +406,65 @@ fn a_node_that_stops_while_streams_are_moving_to_a_better_disk_loses_nothing() {
     room.store.close();
     room.settle();
     room.check();
+}
+
+/// Puts an empty disk in the place of a volume's.
+fn put_another_disk(room: &Room, name: &str) {
+    let dir = room.dir.path().join(name);
+    std::fs::remove_dir_all(&dir).expect("it goes");
+    std::fs::create_dir(&dir).expect("another is mounted there");
+    let identity = serde_json::json!({ "version": 1, "id": VolumeId::from_bytes([9; 16]), "node": NodeId::from_bytes(NODE) });
+    std::fs::write(dir.join(volume::Identity::NAME), identity.to_string()).expect("as a node prepares it");
+}
+
+/// The first second of every camera: how many are recorded, and how many are missing by the disk.
+fn first_second(room: &Room) -> (usize, usize) {
+    let states: Vec<_> =
+        Room::streams().map(|stream| room.store.coverage(stream, window(0.0, 1.0), Duration::ZERO).remove(0).state).collect();
+    let by_disk = |state: &&IntervalState| matches!(state, IntervalState::Gap { cause: GapCause::Disk, .. });
+    (states.iter().filter(|state| **state == IntervalState::Recorded).count(), states.iter().filter(by_disk).count())
+}
+
+#[test]
+fn what_was_on_a_disk_that_another_took_the_place_of_is_lost_by_the_disk_for_good() {
+    let mut room = Room::new(2);
+    room.film();
+    room.settle();
+    let gate = room.shelf.gate("d2");
+    gate.set(Mood::Gone);
+    room.film();
+    room.settle();
+    wait("its footage to leave the timeline", || first_second(&room) == (2, 2));
+    put_another_disk(&room, "d2");
+    gate.set(Mood::Well);
+    wait("the other disk", || room.volume("d2").state == VolumeState::Ok && room.store.is_recovered());
+    assert_eq!(first_second(&room), (2, 2));
+    room.store.close();
+    room.store = Room::open(&room.dir, &room.journal, &room.shelf, 2);
+    wait("recovery", || room.store.is_recovered());
+    assert_eq!(first_second(&room), (2, 2), "also for those who start later");
+}
+
+#[test]
+fn a_node_that_starts_without_a_disk_knows_what_time_is_on_it_and_what_is_gone_with_it_when_it_was_replaced() {
+    for replaced in [false, true] {
+        let mut room = Room::new(2);
+        room.film();
+        room.settle();
+        room.store.close();
+        let gate = room.shelf.gate("d2");
+        match replaced {
+            true => put_another_disk(&room, "d2"),
+            false => gate.set(Mood::Gone),
+        }
+        room.store = Room::open(&room.dir, &room.journal, &room.shelf, 2);
+        wait("recovery", || room.store.is_recovered());
+        assert_eq!(first_second(&room), (2, 2), "replaced: {replaced}");
+        if !replaced {
+            gate.set(Mood::Well);
+            wait("its footage to come back", || first_second(&room) == (4, 0));
+        }
+    }
 }
 
 #[test]
