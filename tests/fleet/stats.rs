@@ -7,6 +7,7 @@ use std::time::Duration;
 /// Counts of a running fleet. All only go up, but for `sessions`.
 #[derive(Debug)]
 pub(crate) struct Counters {
+    pub(crate) connections: AtomicU64,
     pub(crate) sessions: AtomicU64,
     pub(crate) sessions_ever: AtomicU64,
     pub(crate) units: AtomicU64,
@@ -24,6 +25,8 @@ pub(crate) struct Counters {
 /// A report. Rates and jitter are of the time since the report before, or since the start.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct Stats {
+    /// Connections that were ever taken, whatever came of them.
+    pub connections: u64,
     /// Sessions that play now.
     pub sessions: u64,
     /// Sessions that ever played.
@@ -63,6 +66,7 @@ impl Counters {
     pub(crate) fn new(threads: usize) -> Self {
         let zero = || AtomicU64::new(0);
         Self {
+            connections: zero(),
             sessions: zero(),
             sessions_ever: zero(),
             units: zero(),
@@ -109,6 +113,7 @@ impl Counters {
         let told = before.late.iter().copied().chain(std::iter::repeat(0));
         let since: Vec<u64> = late.iter().zip(told).map(|(now, then)| now - then).collect();
         Stats {
+            connections: self.connections.load(Relaxed),
             sessions: self.sessions.load(Relaxed),
             sessions_ever: self.sessions_ever.load(Relaxed),
             units: self.units.load(Relaxed),

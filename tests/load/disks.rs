@@ -3,8 +3,9 @@
 //! somebody is told. Real file systems on loop devices, real processes.
 
 use crate::{
+    disk_trouble::{Fault, Trouble},
     figures::Figures,
-    loop_disk::{LoopDisk, run},
+    loop_disk::LoopDisk,
     process::Process,
     site::{Client, Clips, Plan, Site},
 };
@@ -14,50 +15,20 @@ use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::{Duration, Instant},
 };
 
 /// Bytes of a disk for segments.
 const CAPACITY_MIB: u64 = 448;
+/// Bytes that a file of somebody else's leaves of a disk.
+const LEFT: u64 = 96 << 20;
 /// How long is recorded with a fault, and after it.
 const WATCHED: Duration = Duration::from_secs(12);
 /// How long anything that shall come is waited for.
 const LIMIT: Duration = Duration::from_secs(60);
-/// The disk that things happen to. XFS, for its shutdown can be asked for at a shell.
+/// The disk that things happen to.
 const VICTIM: usize = 1;
-
-/// What happens to the disk.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Fault {
-    Stalled,
-    Slow,
-    ReadOnly,
-    Vanished,
-    Full,
-}
-
-impl Fault {
-    const ALL: [Self; 5] = [Self::Stalled, Self::Slow, Self::ReadOnly, Self::Vanished, Self::Full];
-
-    fn word(self) -> &'static str {
-        match self {
-            Self::Stalled => "stalled",
-            Self::Slow => "slow",
-            Self::ReadOnly => "read_only",
-            Self::Vanished => "vanished",
-            Self::Full => "full",
-        }
-    }
-
-    /// The file system that it can be shown on.
-    fn file_system(self) -> &'static str {
-        match self {
-            Self::ReadOnly => "ext4",
-            _ => "xfs",
-        }
-    }
-}
 
 /// `tests/measure disks`.
 pub(crate) async fn disks(cameras: u32) -> Result<()> {
@@ -68,119 +39,208 @@ pub(crate) async fn disks(cameras: u32) -> Result<()> {
         figures.finish();
         return Ok(());
     }
-    let (mut others, mut own, mut skipped) = (0.0_f64, 0.0_f64, 0.0);
+    let (mut worst, mut skipped) = (Lost::default(), 0.0);
     for fault in Fault::ALL {
         match watch(fault, cameras, &mut figures).await? {
-            Some(lost) => {
-                others = others.max(lost.others_s);
-                own = own.max(lost.own_s);
-            }
+            Some(lost) => worst = worst.max(&lost),
             None => skipped += 1.0,
         }
     }
-    figures.add("other_footage_lost_s", others, "s");
-    figures.add("own_footage_lost_s", own, "s");
+    figures.add("other_footage_lost_s", worst.others_s, "s");
+    figures.add("own_footage_lost_s", worst.own_s, "s");
     figures.add("skipped", skipped, "faults");
     figures.finish();
     Ok(())
 }
 
 /// New footage lost per camera at the worst: of cameras recorded on other disks, and on the one concerned.
+#[derive(Default)]
 struct Lost {
     others_s: f64,
     own_s: f64,
 }
 
+impl Lost {
+    fn max(&self, other: &Self) -> Self {
+        Self { others_s: self.others_s.max(other.others_s), own_s: self.own_s.max(other.own_s) }
+    }
+}
+
+/// A room with disks of its own, and who looks at it.
+struct Bench {
+    site: Site,
+    config: String,
+    folder: PathBuf,
+    cameras: u32,
+    client: Client,
+    room: Process,
+    fleet: Process,
+    /// When the room was started.
+    began: Instant,
+    /// Go last: the room uses them.
+    disks: Vec<LoopDisk>,
+}
+
+/// Something that is being watched: since when, and whose cameras it concerns.
+struct Phase {
+    mine: BTreeSet<u32>,
+    from_us: i64,
+    began: Instant,
+}
+
 /// One fault, on disks and a room of its own. `None` if this machine cannot bring it about.
 async fn watch(fault: Fault, cameras: u32, figures: &mut Figures) -> Result<Option<Lost>> {
-    let mut site = Site::prepare("disks", Plan { cameras, sub: false, seconds: 60, driver: None, clips: Clips::Full })?;
-    let folder = site.config().parent().context("a folder")?.to_owned();
-    let mut disks = Vec::new();
-    for n in 0..3 {
-        let kind = if n == VICTIM { fault.file_system() } else { "ext4" };
-        disks.push(LoopDisk::make(&folder.join(format!("d{}", n + 1)), kind)?);
-    }
-    let config = fs::read_to_string(site.config())?;
-    write_config(&site, &config, &disks)?;
-    if fault == Fault::Full {
-        // Before the pool is: segments that there are cannot be taken away by another file.
-        disks[VICTIM].fill(96 << 20)?;
-    }
-    let fleet = site.start_fleet()?;
-    let room = site.start_room()?;
-    let client = site.sign_in().await?;
-    client.wait_recording(cameras, LIMIT).await?;
-    tokio::time::sleep(Duration::from_secs(4)).await;
-
+    let mut bench = Bench::start(fault, cameras).await?;
     let word = fault.word();
-    let mine = cameras_on(&client, VICTIM, cameras).await?;
-    ensure!(fault == Fault::Full || !mine.is_empty(), "no camera is recorded on the disk that shall fail");
-    let from_us = UtcMicros::now().as_micros();
-    let began = Instant::now();
-    let Some(mut trouble) = Trouble::begin(fault, &disks[VICTIM])? else {
+    if fault == Fault::Full {
+        // Known from the start: by its size it is given fewer cameras, or none.
+        bench.alarm(word, bench.began, figures).await?;
+    }
+    let phase = bench.settled().await?;
+    ensure!(fault == Fault::Full || !phase.mine.is_empty(), "no camera is recorded on the disk that something shall happen to");
+    let Some(mut trouble) = Trouble::begin(fault, &bench.disks[VICTIM])? else {
         println!("skipped: {word}: this machine cannot bring it about");
         return Ok(None);
     };
-    let alarm = wait(&client, "an alarm", |health| {
-        let problems = health["problems"].as_array().into_iter().flatten();
-        problems.filter(|problem| problem["kind"].as_str().is_some_and(|kind| kind.starts_with("disk_"))).count() > 0
-    });
-    let alarm_s = alarm.await.map(|()| began.elapsed().as_secs_f64())?;
-    figures.add(&format!("{word}_alarm_s"), alarm_s, "s");
-    if fault != Fault::Full {
-        wait(&client, "the cameras to move", |health| volume(health, VICTIM)["streams"] == 0).await?;
-        figures.add(&format!("{word}_rehome_s"), began.elapsed().as_secs_f64(), "s");
+    // Of a disk whose segments are all there nobody needs to be told, and nothing needs to move.
+    if !matches!(fault, Fault::Full | Fault::Filled) {
+        bench.alarm(word, phase.began, figures).await?;
+        bench.moved(word, &phase, figures).await?;
     }
-    tokio::time::sleep(WATCHED.saturating_sub(began.elapsed())).await;
+    tokio::time::sleep(WATCHED.saturating_sub(phase.began.elapsed())).await;
     trouble.end()?;
+    let mut worst = bench.lost(word, &phase, figures).await?;
     if fault == Fault::Vanished {
-        comes_back(&client, &mut disks, figures).await?;
-        is_added(&client, &site, &config, &mut disks, &folder, &room, figures).await?;
+        for after in [bench.returns(figures).await?, bench.is_replaced(figures).await?, bench.is_added(figures).await?] {
+            worst = worst.max(&after);
+        }
     }
-    tokio::time::sleep(Duration::from_secs(3)).await;
-    let lost = lost(&client, cameras, &mine, from_us).await?;
-    figures.add(&format!("{word}_other_footage_lost_s"), lost.others_s, "s");
-    figures.add(&format!("{word}_own_footage_lost_s"), lost.own_s, "s");
-    room.stop()?;
-    fleet.stop()?;
-    Ok(Some(lost))
+    bench.stop()?;
+    Ok(Some(worst))
 }
 
-/// The disk is mounted again; then another, empty one is in its place.
-async fn comes_back(client: &Client, disks: &mut [LoopDisk], figures: &mut Figures) -> Result<()> {
-    let ok = |health: &Value| volume(health, VICTIM)["state"] == "ok";
-    disks[VICTIM].detach()?;
-    let began = Instant::now();
-    disks[VICTIM].mount()?;
-    wait(client, "the disk to be taken back", ok).await?;
-    figures.add("returned_s", began.elapsed().as_secs_f64(), "s");
-    disks[VICTIM].detach()?;
-    wait(client, "the disk to be missed", |health| !ok(health)).await?;
-    let began = Instant::now();
-    disks[VICTIM].format("xfs")?;
-    disks[VICTIM].mount()?;
-    wait(client, "the new disk to be taken in", ok).await?;
-    figures.add("replaced_s", began.elapsed().as_secs_f64(), "s");
-    Ok(())
-}
+impl Bench {
+    async fn start(fault: Fault, cameras: u32) -> Result<Self> {
+        let mut site = Site::prepare("disks", Plan { cameras, sub: false, seconds: 60, driver: None, clips: Clips::Full })?;
+        let folder = site.config().parent().context("a folder")?.to_owned();
+        let mut disks = Vec::new();
+        for n in 0..3 {
+            let kind = if n == VICTIM { fault.file_system() } else { "ext4" };
+            disks.push(LoopDisk::make(&folder.join(format!("d{}", n + 1)), kind)?);
+        }
+        let config = fs::read_to_string(site.config())?;
+        write_config(&site, &config, &disks)?;
+        if fault == Fault::Full {
+            // Before the pool is: segments that there are cannot be taken away by another file.
+            disks[VICTIM].fill(LEFT)?;
+        }
+        let fleet = site.start_fleet()?;
+        let (began, room) = (Instant::now(), site.start_room()?);
+        let client = site.sign_in().await?;
+        Ok(Self { site, config, folder, cameras, client, room, fleet, began, disks })
+    }
 
-/// A fourth disk is configured while the room records.
-async fn is_added(
-    client: &Client,
-    site: &Site,
-    config: &str,
-    disks: &mut Vec<LoopDisk>,
-    folder: &Path,
-    room: &Process,
-    figures: &mut Figures,
-) -> Result<()> {
-    disks.push(LoopDisk::make(&folder.join("d4"), "ext4")?);
-    write_config(site, config, disks)?;
-    let began = Instant::now();
-    room.reload()?;
-    wait(client, "the added disk", |health| volume(health, 3)["state"] == "ok").await?;
-    figures.add("added_s", began.elapsed().as_secs_f64(), "s");
-    Ok(())
+    fn stop(self) -> Result<()> {
+        let Self { room, fleet, disks, .. } = self;
+        room.stop()?;
+        fleet.stop()?;
+        drop(disks);
+        Ok(())
+    }
+
+    /// All cameras are recorded: from now on is watched.
+    async fn settled(&self) -> Result<Phase> {
+        self.client.wait_recording(self.cameras, LIMIT).await?;
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        self.phase().await
+    }
+
+    async fn phase(&self) -> Result<Phase> {
+        let mine = cameras_on(&self.client, VICTIM, self.cameras).await?;
+        Ok(Phase { mine, from_us: UtcMicros::now().as_micros(), began: Instant::now() })
+    }
+
+    /// Until somebody is told of a disk.
+    async fn alarm(&self, word: &str, began: Instant, figures: &mut Figures) -> Result<()> {
+        let of_a_disk = |problem: &Value| problem["kind"].as_str().is_some_and(|kind| kind.starts_with("disk_"));
+        self.wait("an alarm", |health| health["problems"].as_array().into_iter().flatten().any(of_a_disk)).await?;
+        figures.add(&format!("{word}_alarm_s"), began.elapsed().as_secs_f64(), "s");
+        Ok(())
+    }
+
+    /// Until the disk's cameras are recorded on others.
+    async fn moved(&self, word: &str, phase: &Phase, figures: &mut Figures) -> Result<()> {
+        self.wait("the cameras to move", |health| volume(health, VICTIM)["streams"] == 0).await?;
+        figures.add(&format!("{word}_rehome_s"), phase.began.elapsed().as_secs_f64(), "s");
+        Ok(())
+    }
+
+    async fn lost(&self, word: &str, phase: &Phase, figures: &mut Figures) -> Result<Lost> {
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        let lost = lost(&self.client, self.cameras, &phase.mine, phase.from_us).await?;
+        figures.add(&format!("{word}_other_footage_lost_s"), lost.others_s, "s");
+        figures.add(&format!("{word}_own_footage_lost_s"), lost.own_s, "s");
+        Ok(lost)
+    }
+
+    /// The disk that vanished is mounted again. Nobody is recorded there now, so nobody's footage may be touched by it.
+    async fn returns(&mut self, figures: &mut Figures) -> Result<Lost> {
+        let phase = Phase { mine: BTreeSet::new(), from_us: UtcMicros::now().as_micros(), began: Instant::now() };
+        // The room has let go of it: otherwise this fails.
+        self.disks[VICTIM].unmount()?;
+        self.disks[VICTIM].mount()?;
+        self.taken_in("returned", &phase, figures).await
+    }
+
+    /// The disk vanishes again, and another, empty one is put in its place.
+    async fn is_replaced(&mut self, figures: &mut Figures) -> Result<Lost> {
+        self.wait("a camera to be recorded on it again", |health| volume(health, VICTIM)["streams"] != 0).await?;
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        let phase = self.phase().await?;
+        drop(Trouble::begin(Fault::Vanished, &self.disks[VICTIM])?.context("it vanished before")?);
+        self.moved("replaced", &phase, figures).await?;
+        self.wait("the disk to be missed", |health| volume(health, VICTIM)["state"] == "failed").await?;
+        self.disks[VICTIM].unmount()?;
+        self.disks[VICTIM].format("xfs")?;
+        let mounted = Phase { began: Instant::now(), ..phase };
+        self.disks[VICTIM].mount()?;
+        self.taken_in("replaced", &mounted, figures).await
+    }
+
+    /// A fourth disk is configured while the room records.
+    async fn is_added(&mut self, figures: &mut Figures) -> Result<Lost> {
+        self.disks.push(LoopDisk::make(&self.folder.join("d4"), "ext4")?);
+        write_config(&self.site, &self.config, &self.disks)?;
+        let phase = Phase { mine: BTreeSet::new(), from_us: UtcMicros::now().as_micros(), began: Instant::now() };
+        self.room.reload()?;
+        self.wait("the added disk", |health| volume(health, 3)["state"] == "ok").await?;
+        figures.add("added_s", phase.began.elapsed().as_secs_f64(), "s");
+        self.wait("a camera to be recorded on it", |health| volume(health, 3)["streams"] != 0).await?;
+        figures.add("added_used_s", phase.began.elapsed().as_secs_f64(), "s");
+        self.lost("added", &phase, figures).await
+    }
+
+    async fn taken_in(&self, word: &str, phase: &Phase, figures: &mut Figures) -> Result<Lost> {
+        self.wait("the disk to be taken in", |health| volume(health, VICTIM)["state"] == "ok").await?;
+        figures.add(&format!("{word}_s"), phase.began.elapsed().as_secs_f64(), "s");
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        self.lost(word, phase, figures).await
+    }
+
+    /// Polls the health page until it says so.
+    async fn wait(&self, what: &str, ready: impl Fn(&Value) -> bool) -> Result<()> {
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            let health = self.client.get("/api/v1/health").await?;
+            if ready(&health) {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                bail!("waited {} s for {what}; the volumes: {}", LIMIT.as_secs(), health["volumes"]);
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
 }
 
 /// The room's configuration with these disks instead of its own volume.
@@ -197,21 +257,6 @@ fn write_config(site: &Site, config: &str, disks: &[LoopDisk]) -> Result<()> {
 
 fn volume(health: &Value, index: usize) -> &Value {
     &health["volumes"][index]
-}
-
-/// Polls the health page until it says so.
-async fn wait(client: &Client, what: &str, ready: impl Fn(&Value) -> bool) -> Result<()> {
-    let deadline = Instant::now() + LIMIT;
-    loop {
-        let health = client.get("/api/v1/health").await?;
-        if ready(&health) {
-            return Ok(());
-        }
-        if Instant::now() > deadline {
-            bail!("waited {} s for {what}; the volumes: {}", LIMIT.as_secs(), health["volumes"]);
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
 }
 
 /// The cameras whose newest fragment is on a volume.
@@ -249,70 +294,4 @@ async fn lost(client: &Client, cameras: u32, mine: &BTreeSet<u32>, from_us: i64)
         *entry = entry.max(missing);
     }
     Ok(Lost { others_s: worst[&false], own_s: worst[&true] })
-}
-
-/// A fault under way; ended when dropped, so that nothing stays frozen.
-struct Trouble {
-    mount_point: PathBuf,
-    thaw: bool,
-    slow: Option<std::thread::JoinHandle<()>>,
-    stop: std::sync::Arc<std::sync::atomic::AtomicBool>,
-}
-
-impl Trouble {
-    fn begin(fault: Fault, disk: &LoopDisk) -> Result<Option<Self>> {
-        let path = disk.mount_point.clone();
-        let stop = std::sync::Arc::<std::sync::atomic::AtomicBool>::default();
-        let mut trouble = Self { mount_point: path.clone(), thaw: false, slow: None, stop: stop.clone() };
-        match fault {
-            Fault::Stalled => {
-                run("fsfreeze", &["-f".as_ref(), path.as_os_str()])?;
-                trouble.thaw = true;
-            }
-            Fault::Slow => {
-                // Answers for a moment in every two seconds.
-                trouble.slow = Some(std::thread::spawn(move || {
-                    while !stop.load(std::sync::atomic::Ordering::Acquire) {
-                        let _ = run("fsfreeze", &["-f".as_ref(), path.as_os_str()]);
-                        std::thread::sleep(Duration::from_millis(1800));
-                        let _ = run("fsfreeze", &["-u".as_ref(), path.as_os_str()]);
-                        std::thread::sleep(Duration::from_millis(100));
-                    }
-                }));
-            }
-            Fault::ReadOnly => {
-                let device = disk.device.file_name().context("a device")?;
-                let trigger = Path::new("/sys/fs/ext4").join(device).join("trigger_fs_error");
-                if fs::write(&trigger, "measured").is_err() {
-                    return Ok(None);
-                }
-            }
-            Fault::Vanished => {
-                if run("xfs_io", &["-x".as_ref(), "-c".as_ref(), "shutdown".as_ref(), path.as_os_str()]).is_err() {
-                    return Ok(None);
-                }
-            }
-            Fault::Full => {}
-        }
-        Ok(Some(trouble))
-    }
-
-    fn end(&mut self) -> Result<()> {
-        self.stop.store(true, std::sync::atomic::Ordering::Release);
-        if let Some(slow) = self.slow.take() {
-            drop(slow.join());
-        }
-        if std::mem::take(&mut self.thaw) {
-            run("fsfreeze", &["-u".as_ref(), self.mount_point.as_os_str()])?;
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Trouble {
-    fn drop(&mut self) {
-        if let Err(error) = self.end() {
-            eprintln!("{error:#}");
-        }
-    }
 }

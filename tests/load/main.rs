@@ -6,6 +6,7 @@
 
 mod chinese;
 mod crash;
+mod disk_trouble;
 mod disks;
 mod district;
 mod events;
@@ -25,6 +26,7 @@ mod region;
 mod room;
 mod seek;
 mod site;
+mod sums;
 mod watch;
 
 use anyhow::Result;
@@ -119,6 +121,15 @@ enum Name {
         #[arg(long, default_value_t = 30)]
         days: u32,
     },
+    /// The ledger of a whole room and month over HTTPS: how long its sums take
+    Sums {
+        /// Cameras
+        #[arg(long, default_value_t = 290)]
+        cameras: u32,
+        /// Days
+        #[arg(long, default_value_t = 30)]
+        days: u32,
+    },
     /// The simulated cameras themselves: sessions, Mbit/s, CPU, jitter, with a client that throws the bytes away
     Fleet {
         /// Seconds measured each
@@ -207,6 +218,7 @@ fn main() -> Result<()> {
             Name::Disks { cameras } => disks::disks(cameras).await,
             Name::Return { cameras, outage } => mass_return::mass_return(cameras, outage).await,
             Name::Seek { cameras, reads, days } => seek::seek(cameras, reads, days).await,
+            Name::Sums { cameras, days } => sums::sums(cameras, days).await,
             Name::Fleet { seconds } => fleet::fleet(seconds).await,
             Name::Live { seconds } => live::live(seconds).await,
             Name::Index { events } => events::index(events),

@@ -37,7 +37,7 @@ pub(crate) async fn mass_return(cameras: u32, outage_s: u64) -> Result<()> {
     tokio::time::sleep(Duration::from_secs(outage_s)).await;
     let left = client.recording().await?;
     ensure!(left == 0, "{left} cameras record although all are gone");
-    let before = sessions(site.control()).await?;
+    let before = connections(site.control()).await?;
     tell(site.control(), &Order::Clear { who: everybody() }).await?;
     let found = watch(&client, &room, site.control(), cameras, before).await?;
     room.stop()?;
@@ -71,11 +71,11 @@ async fn watch(client: &Client, room: &Process, control: SocketAddr, cameras: u3
         tokio::time::sleep(LOOK_EVERY).await;
         let recording = client.recording().await?;
         let now = started.elapsed().as_secs_f64();
-        looks.push((now, sessions(control).await?, room.cost()?.cpu_s));
+        looks.push((now, connections(control).await?, room.cost()?.cpu_s));
         // Over a second.
-        if let [.., (then, sessions, cpu_s), _, _, _, (now, sessions_now, cpu_s_now)] = looks[..] {
+        if let [.., (then, taken, cpu_s), _, _, _, (now, taken_now, cpu_s_now)] = looks[..] {
             let span = now - then;
-            found.connects = found.connects.max((sessions_now - sessions) as f64 / span);
+            found.connects = found.connects.max((taken_now - taken) as f64 / span);
             found.cores = found.cores.max((cpu_s_now - cpu_s) / span);
         }
         if recording * 100 >= cameras * 95 {
@@ -93,7 +93,7 @@ async fn watch(client: &Client, room: &Process, control: SocketAddr, cameras: u3
     }
 }
 
-/// How many sessions ever played at the cameras.
-async fn sessions(control: SocketAddr) -> Result<u64> {
-    tell(control, &Order::Stats).await?["sessions_ever"].as_u64().context("the fleet's figures name no sessions")
+/// How many connections the cameras ever took, those that came to nothing included.
+async fn connections(control: SocketAddr) -> Result<u64> {
+    tell(control, &Order::Stats).await?["connections"].as_u64().context("the fleet's figures name no connections")
 }

@@ -7,8 +7,8 @@ use index::{
     footage::{Draft, Setup, Store, VolumeSetup},
     journal::Journal,
     model::{
-        AccessUnit, CameraId, ClockReading, MediaTicks, Priority, RetentionClass, StreamId, StreamKind, TrackKind, Tracks,
-        UtcMicros, VideoCodec, VideoParameters, Window,
+        AccessUnit, CameraId, ClockReading, GapCause, MediaTicks, Priority, RetentionClass, StreamId, StreamKind, TrackKind,
+        Tracks, UtcMicros, VideoCodec, VideoParameters, Window,
     },
     node::StateDir,
 };
@@ -21,8 +21,36 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long a segment of the usual size lasts: 256 MiB at 4 Mbit/s and a little.
-const SEGMENT: Duration = Duration::from_secs(500);
+/// What is laid down.
+#[derive(Clone, Copy)]
+pub(crate) struct Plan {
+    /// Cameras.
+    pub(crate) cameras: u32,
+    /// Days, which end now.
+    pub(crate) days: u32,
+    /// How long a segment lasts.
+    pub(crate) segment: Duration,
+    /// How long nothing is recorded after it: a gap in the ledger, as of a camera that does not answer.
+    pub(crate) gap: Duration,
+}
+
+impl Plan {
+    /// So many cameras and days without gaps, in segments of the usual size: 256 MiB at 4 Mbit/s and a little.
+    pub(crate) fn usual(cameras: u32, days: u32) -> Self {
+        Self { cameras, days, segment: Duration::from_secs(500), gap: Duration::ZERO }
+    }
+
+    /// Bytes that a volume must be allowed to hold for [`lay`]: a segment that is sealed early gives back all but its head, its record
+    /// and its footer.
+    pub(crate) fn capacity(&self) -> u64 {
+        u64::from(self.cameras) * (self.rounds() * KEPT_BYTES + 3 * FILE_BYTES)
+    }
+
+    fn rounds(&self) -> u64 {
+        u64::from(self.days) * 86_400 / (self.segment + self.gap).as_secs().max(1)
+    }
+}
+
 /// The smallest file the store makes: what it does not use is given back.
 const FILE_BYTES: u64 = 1 << 20;
 /// What the store counts of such a file once it is sealed.
@@ -38,37 +66,31 @@ pub(crate) struct Month {
     pub(crate) segments: u64,
 }
 
-/// Bytes that a volume must be allowed to hold for [`lay`]: a segment that is sealed early gives back all but its head, its record
-/// and its footer.
-pub(crate) fn capacity(cameras: u32, days: u32) -> u64 {
-    u64::from(cameras) * (rounds(days) * KEPT_BYTES + 3 * FILE_BYTES)
-}
-
-fn rounds(days: u32) -> u64 {
-    u64::from(days) * 86_400 / SEGMENT.as_secs()
-}
-
-/// Fills the volume in `volume` with `days` that end now, by the store's own code and as the node whose state is in `state`.
-/// Blocks for minutes.
-pub(crate) fn lay(state: &Path, volume: &Path, cameras: u32, days: u32) -> Result<Month> {
+/// Fills the volume in `volume` by the store's own code and as the node whose state is in `state`. Blocks for minutes.
+pub(crate) fn lay(state: &Path, volume: &Path, plan: Plan) -> Result<Month> {
     let state = StateDir::open(state)?;
     let journal = Journal::open(&state.path().join("journal"), state.node())?;
-    let disk = VolumeSetup { name: "disk1".to_owned(), path: volume.to_owned(), capacity: capacity(cameras, days) };
+    let disk = VolumeSetup { name: "disk1".to_owned(), path: volume.to_owned(), capacity: plan.capacity() };
     let setup = Setup {
         segment_bytes: FILE_BYTES,
         sub_segment_bytes: FILE_BYTES,
-        segment_max: SEGMENT,
+        segment_max: plan.segment,
         commit_every: Duration::from_millis(1),
         scrub_bytes: 0,
         ..Setup::new(state.node(), state.path().to_owned(), vec![disk])
     };
     let store = Store::open(setup, journal)?;
     let to = UtcMicros::now();
-    let from = to - SEGMENT * u32::try_from(rounds(days))?;
+    let from = to - (plan.segment + plan.gap) * u32::try_from(plan.rounds())?;
     let (tracks, mut shrunk) = (tracks(), HashSet::new());
-    for round in 0..rounds(days) {
-        for camera in 1..=cameras {
-            append(&store, draft(CameraId::new(camera)?, round, from, &tracks))?;
+    for round in 0..plan.rounds() {
+        for camera in 1..=plan.cameras {
+            let draft = draft(CameraId::new(camera)?, round, from, &plan, &tracks);
+            let (stream, ends) = (draft.stream, draft.window().to);
+            append(&store, draft)?;
+            if !plan.gap.is_zero() {
+                store.mark(stream, ends, GapCause::CameraUnreachable, "it does not answer");
+            }
         }
         if round % 64 == 63 {
             store.flush();
@@ -93,8 +115,8 @@ fn append(store: &Store, mut draft: Draft) -> Result<()> {
     Ok(())
 }
 
-fn draft(camera: CameraId, round: u64, from: UtcMicros, tracks: &Arc<Tracks>) -> Draft {
-    let begin = SEGMENT * round as u32;
+fn draft(camera: CameraId, round: u64, from: UtcMicros, plan: &Plan, tracks: &Arc<Tracks>) -> Draft {
+    let begin = (plan.segment + plan.gap) * round as u32;
     let utc = from + begin;
     let at = MediaTicks::new(begin.as_secs() as i64 * MediaTicks::PER_SECOND);
     let mut data = vec![camera.number() as u8; PICTURE_BYTES];
@@ -114,8 +136,9 @@ fn draft(camera: CameraId, round: u64, from: UtcMicros, tracks: &Arc<Tracks>) ->
         stream: StreamId::new(camera, StreamKind::Main),
         tracks: Arc::clone(tracks),
         units: vec![unit],
-        duration: MediaTicks::new(SEGMENT.as_secs() as i64 * MediaTicks::PER_SECOND),
-        run: 1,
+        duration: MediaTicks::new(plan.segment.as_secs() as i64 * MediaTicks::PER_SECOND),
+        // After a gap it is another recording.
+        run: if plan.gap.is_zero() { 1 } else { round as u32 },
         clock: ClockReading { epoch: 1, error_ms: 5, camera_offset_ms: None },
         retention: RetentionClass::Standard,
         priority: Priority::Normal,

@@ -83,10 +83,11 @@ async fn recorded(cameras: u32, reads: u32, figures: &mut Figures) -> Result<()>
 async fn long_past(days: u32, reads: u32, figures: &mut Figures) -> Result<()> {
     let plan = Plan { cameras: MONTH_CAMERAS, sub: false, seconds: 600, driver: None, clips: Clips::Tiny };
     let mut site = Site::prepare_with("seek-month", plan, Segments { main_mib: 1, sub_mib: 1 })?;
-    site.allow_more(month::capacity(MONTH_CAMERAS, days))?;
+    let past = month::Plan::usual(MONTH_CAMERAS, days);
+    site.allow_more(past.capacity())?;
     let (state, volume) = (site.state(), site.volume());
     let started = Instant::now();
-    let month = tokio::task::spawn_blocking(move || month::lay(&state, &volume, MONTH_CAMERAS, days)).await??;
+    let month = tokio::task::spawn_blocking(move || month::lay(&state, &volume, past)).await??;
     eprintln!("{} segments laid down in {} s", month.segments, started.elapsed().as_secs());
     figures.add("month_segments", month.segments as f64, "segments");
 

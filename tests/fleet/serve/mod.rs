@@ -25,7 +25,7 @@ use serde::Serialize;
 use std::{
     collections::HashMap,
     net::{SocketAddr, TcpListener, UdpSocket},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
     thread::JoinHandle,
     time::{Duration, Instant},
 };
@@ -252,6 +252,7 @@ fn accept(listener: &TcpListener, shards: &[mpsc::UnboundedSender<std::net::TcpS
         }
         match stream {
             Ok(stream) => {
+                shared.counters.connections.fetch_add(1, Ordering::Relaxed);
                 // A shard that is gone means that the fleet stops.
                 if stream.set_nonblocking(true).is_ok() && shards[number % shards.len()].send(stream).is_err() {
                     return;
