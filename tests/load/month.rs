@@ -169,7 +169,11 @@ fn give_back(volume: &Path, done: &mut HashSet<PathBuf>) -> Result<()> {
 }
 
 fn punch(path: &Path) -> Result<()> {
-    let file = fs::File::options().write(true).open(path)?;
+    let file = match fs::File::options().write(true).open(path) {
+        // A file that was never used makes room for another size.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        opened => opened?,
+    };
     let size = file.metadata()?.len();
     let mut at = 0;
     while at < size {

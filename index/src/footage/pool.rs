@@ -61,6 +61,8 @@ pub(super) struct Pool {
     limbo: Vec<(u32, Size)>,
     /// Bytes given back to the file system by files that were sealed early.
     spared: HashMap<u32, u64>,
+    /// The sum of them: a disk holds hundreds of thousands of such files.
+    spared_bytes: u64,
 }
 
 struct Class {
@@ -87,6 +89,7 @@ impl Pool {
             growing: 0,
             limbo: Vec::new(),
             spared: HashMap::new(),
+            spared_bytes: 0,
         }
     }
 
@@ -153,24 +156,30 @@ impl Pool {
 
     /// A sealed file gave bytes back to the file system, or will at once.
     pub(super) fn spare(&mut self, number: u32, bytes: u64) {
+        self.forget_spared(number);
         self.spared.insert(number, bytes);
+        self.spared_bytes += bytes;
+    }
+
+    fn forget_spared(&mut self, number: u32) -> Option<u64> {
+        let bytes = self.spared.remove(&number)?;
+        self.spared_bytes -= bytes;
+        Some(bytes)
     }
 
     /// A file that is freed gave bytes back: whether there is room to have them again. If so they are counted again.
     pub(super) fn unspare(&mut self, number: u32) -> Unspare {
-        match self.spared.remove(&number) {
-            None => Unspare::Whole,
-            Some(_) if self.allocated() <= self.capacity => Unspare::Refill,
-            Some(bytes) => {
-                self.spared.insert(number, bytes);
-                Unspare::NoRoom
-            }
+        let Some(bytes) = self.forget_spared(number) else { return Unspare::Whole };
+        if self.allocated() <= self.capacity {
+            return Unspare::Refill;
         }
+        self.spare(number, bytes);
+        Unspare::NoRoom
     }
 
     /// A file was removed.
     pub(super) fn removed(&mut self, number: u32, size: Size) {
-        self.spared.remove(&number);
+        self.forget_spared(number);
         self.retire(size);
     }
 
@@ -196,7 +205,7 @@ impl Pool {
     /// Bytes that files take up, and those being made.
     pub(super) fn allocated(&self) -> u64 {
         let whole = self.sizes.iter().map(|class| class.bytes * class.total as u64).sum::<u64>();
-        (whole + self.growing).saturating_sub(self.spared.values().sum())
+        (whole + self.growing).saturating_sub(self.spared_bytes)
     }
 
     /// Whether a size has fewer files ready than should be kept, `open` of which may be sealed at any time.
