@@ -51,6 +51,8 @@ export type Camera = {
   driver?: Driver | null;
   /** As configured; `null` lets the probe choose. */
   driver_wanted: Driver | null;
+  /** The ONVIF device service whose events are pulled, for who may change cameras. */
+  onvif?: string | null;
   /** The legal basis for recording sound; `null`: no sound is asked for. */
   audio: string | null;
   has_password: boolean;
@@ -58,6 +60,21 @@ export type Camera = {
   managed: "api" | "config";
   streams: CameraStream[];
 };
+
+/** What was seen: a class, never an individual. */
+export type ObjectClass =
+  | "person"
+  | "vehicle"
+  | "car"
+  | "truck"
+  | "bus"
+  | "motorcycle"
+  | "bicycle"
+  | "animal"
+  | "thing"
+  | "fire"
+  | "smoke"
+  | "other";
 
 export type RetentionClass = "standard" | "key_target";
 export type Priority = "low" | "normal" | "key";
@@ -68,6 +85,7 @@ export type Driver = "retina" | "libav" | "native";
 export type CameraWish = Pick<Camera, "id" | "name" | "place" | "transport" | "retention" | "priority" | "audio" | "enabled"> & {
   main: string;
   sub: string | null;
+  onvif: string | null;
   driver: Driver | null;
   user?: string;
   password?: string;
@@ -367,7 +385,7 @@ export type FoundEvent = {
   text: Both;
   /** Left, top, right, bottom of the picture, each 0..1. */
   region: [number, number, number, number] | null;
-  objects: { class: string; count: number }[];
+  objects: { class: ObjectClass; count: number }[];
   source: { name: string; topic: string | null; id: string | null };
 };
 /** Not `complete`: only what happened since `counted_from_us` is counted. */

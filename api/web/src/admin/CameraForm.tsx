@@ -15,6 +15,7 @@ const WRONG: Record<NonNullable<ReturnType<typeof wrongIn>>, Key> = {
   name: "wrong_name",
   main: "wrong_address",
   sub: "wrong_address",
+  onvif: "wrong_device_address",
 };
 export const driverWord = (driver: DriverChoice): Key => `driver_${driver}`;
 
@@ -34,7 +35,7 @@ export function CameraForm({
   const [busy, setBusy] = useState(false);
   const [removing, setRemoving] = useState(false);
   const change = (next: Partial<Draft>) => setDraft((old) => ({ ...old, ...next }));
-  const text = (name: "id" | "name" | "place" | "main" | "sub" | "user" | "password" | "audio") => ({
+  const text = (name: "id" | "name" | "place" | "main" | "sub" | "onvif" | "user" | "password" | "audio") => ({
     name,
     value: draft[name],
     onChange: (value: string) => change({ [name]: value }),
@@ -90,6 +91,7 @@ export function CameraForm({
             </div>
             <Field {...text("main")} label={words("camera_main")} placeholder="rtsp://192.0.2.7:554/main" isRequired />
             <Field {...text("sub")} label={words("camera_sub")} placeholder={words("camera_sub_hint")} />
+            <Field {...text("onvif")} label={words("camera_onvif")} placeholder={words("camera_onvif_hint")} />
             <Login draft={draft} known={camera?.has_password ?? false} text={text} change={change} />
             <Radios
               label={words("camera_driver")}

@@ -13,6 +13,7 @@ const gate: Camera = {
   transport: "udp",
   driver: "retina",
   driver_wanted: null,
+  onvif: "http://10.0.0.7/onvif/device_service",
   audio: null,
   has_password: true,
   managed: "api",
@@ -27,6 +28,7 @@ test("a camera saved as it was opened is the same camera, and its password is le
     place: ["东苑社区", "3号楼"],
     main: "rtsp://10.0.0.7/main",
     sub: null,
+    onvif: "http://10.0.0.7/onvif/device_service",
     transport: "udp",
     // The probe's verdict is no wish: an automatic choice stays automatic.
     driver: null,
@@ -50,9 +52,10 @@ test("places are split at either slash, and a new camera gets the first free num
   expect(freeId([{ ...gate, id: 1 }, { ...gate, id: 2 }, gate])).toBe(3);
 });
 
-test("what is not an RTSP address is named before it is sent", () => {
+test("what is not an address of its kind is named before it is sent", () => {
   const draft = draftOf(gate, 1);
   expect(wrongIn(draft)).toBeUndefined();
   expect([wrongIn({ ...draft, main: "10.0.0.7" }), wrongIn({ ...draft, sub: "http://10.0.0.7/" })]).toEqual(["main", "sub"]);
+  expect([wrongIn({ ...draft, onvif: "10.0.0.7" }), wrongIn({ ...draft, onvif: "" })]).toEqual(["onvif", undefined]);
   expect([wrongIn({ ...draft, id: "7a" }), wrongIn({ ...draft, name: " " })]).toEqual(["id", "name"]);
 });

@@ -10,6 +10,7 @@ export type Draft = {
   place: string;
   main: string;
   sub: string;
+  onvif: string;
   user: string;
   password: string;
   /** What becomes of the user and password that the node knows. */
@@ -38,6 +39,7 @@ export function draftOf(camera: Camera | undefined, freeId: number): Draft {
     place: camera?.place.join("/") ?? "",
     main: camera ? address(camera, "main") : "",
     sub: camera ? address(camera, "sub") : "",
+    onvif: camera?.onvif ?? "",
     user: "",
     password: "",
     login: camera?.has_password === false || !camera ? "set" : "keep",
@@ -57,6 +59,7 @@ export function wishOf(draft: Draft): CameraWish {
     place: placeOf(draft.place),
     main: draft.main.trim(),
     sub: draft.sub.trim() || null,
+    onvif: draft.onvif.trim() || null,
     transport: draft.transport,
     driver: draft.driver === "auto" ? null : draft.driver,
     retention: draft.retention,
@@ -73,13 +76,15 @@ export function wishOf(draft: Draft): CameraWish {
 }
 
 const ADDRESS = /^rtsps?:\/\/[^\s/]+/;
+const DEVICE = /^https?:\/\/[^\s/]+/;
 
 /** The first field that the node could only refuse without naming it. */
-export function wrongIn(draft: Draft): "id" | "name" | "main" | "sub" | undefined {
+export function wrongIn(draft: Draft): "id" | "name" | "main" | "sub" | "onvif" | undefined {
   if (!/^[1-9]\d*$/.test(draft.id.trim())) return "id";
   if (draft.name.trim() === "") return "name";
   if (!ADDRESS.test(draft.main.trim())) return "main";
-  return draft.sub.trim() === "" || ADDRESS.test(draft.sub.trim()) ? undefined : "sub";
+  if (draft.sub.trim() !== "" && !ADDRESS.test(draft.sub.trim())) return "sub";
+  return draft.onvif.trim() === "" || DEVICE.test(draft.onvif.trim()) ? undefined : "onvif";
 }
 
 /** The smallest number that no camera has. */

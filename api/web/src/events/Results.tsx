@@ -67,7 +67,10 @@ export function Results({
                 <span className={styles.text}>
                   {words.of(event.text)}
                   {event.objects.length > 0 && (
-                    <span className={health.dim}> {event.objects.map((one) => `${one.class}×${one.count}`).join(" ")}</span>
+                    <span className={health.dim}>
+                      {" "}
+                      {event.objects.map((one) => `${words(`class_${one.class}`)}×${one.count}`).join(" ")}
+                    </span>
                   )}
                 </span>
               </button>

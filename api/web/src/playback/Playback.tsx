@@ -46,16 +46,30 @@ export function Playback() {
     );
   }
   const all = playable(list.value);
-  const chosen = camerasOf(address.c).flatMap((id) => all.find((camera) => camera.id === id) ?? []);
+  const named = camerasOf(address.c);
+  const chosen = named.flatMap((id) => all.find((camera) => camera.id === id) ?? []);
+  const missing = named.filter((id) => !all.some((camera) => camera.id === id));
   if (chosen.length === 0) {
     return (
       <div className={styles.message}>
         <h1>{words("playback_pick")}</h1>
+        <Missing ids={missing} />
         <AddCamera all={all} chosen={[]} onAdd={(id) => go({ search: (old) => ({ ...old, c: String(id) }) })} />
       </div>
     );
   }
-  return <Deck all={all} chosen={chosen} person={me?.person.display || me?.person.name || ""} />;
+  return <Deck all={all} chosen={chosen} missing={missing} person={me?.person.display || me?.person.name || ""} />;
+}
+
+/** A link may name cameras that are not here, or not for this person to see: they are named, not passed over. */
+function Missing({ ids }: { ids: number[] }) {
+  const words = useWords();
+  if (ids.length === 0) return null;
+  return (
+    <p className={styles.missing} role="status">
+      {words("playback_missing", { ids: ids.join("、") })}
+    </p>
+  );
 }
 
 /** One camera is shown from its main stream; several share the machine, so they show their sub-streams. */
@@ -79,13 +93,13 @@ function useEngine(stream: StreamKind, startUs: UtcMicros): Engine | undefined {
   return engine;
 }
 
-function Deck({ all, chosen, person }: { all: Playable[]; chosen: Playable[]; person: string }) {
+function Deck({ all, chosen, missing, person }: { all: Playable[]; chosen: Playable[]; missing: number[]; person: string }) {
   const address = useSearch({ from: "/playback" });
   const stream = streamOf(address, chosen);
   const start = useRef(address.t === undefined ? nodeNowUs() - FIRST_BACK_US : address.t * 1e6);
   const engine = useEngine(stream, start.current);
   if (!engine) return null;
-  return <Running {...{ all, chosen, person, stream, engine, address }} />;
+  return <Running {...{ all, chosen, missing, person, stream, engine, address }} />;
 }
 
 /** Coverage of twice the visible span, so that a small pan needs no question; asked again while it can still change. */
@@ -145,6 +159,7 @@ function useHeld(chosen: readonly Playable[]) {
 function Running({
   all,
   chosen,
+  missing,
   person,
   stream,
   engine,
@@ -152,6 +167,7 @@ function Running({
 }: {
   all: Playable[];
   chosen: Playable[];
+  missing: number[];
   person: string;
   stream: StreamKind;
   engine: Engine;
@@ -272,16 +288,19 @@ function Running({
   return (
     <div className={styles.page}>
       <h1 className="unseen">{words("playback_label")}</h1>
-      <Tools
-        {...{ all, chosen, engine, stream, inUs, outUs }}
-        onSeek={seek}
-        onMark={mark}
-        onStream={(q) => change({ q })}
-        onAdd={(id) => setCameras([...others(id), id].slice(-MOST_CAMERAS))}
-        onExport={() => setExporting(true)}
-        onRegion={() => change({ r: address.r === undefined ? "" : undefined })}
-        searching={address.r !== undefined}
-      />
+      <div>
+        <Tools
+          {...{ all, chosen, engine, stream, inUs, outUs }}
+          onSeek={seek}
+          onMark={mark}
+          onStream={(q) => change({ q })}
+          onAdd={(id) => setCameras([...others(id), id].slice(-MOST_CAMERAS))}
+          onExport={() => setExporting(true)}
+          onRegion={() => change({ r: address.r === undefined ? "" : undefined })}
+          searching={address.r !== undefined}
+        />
+        <Missing ids={missing} />
+      </div>
       <div className={styles.middle}>
         <ul className={styles.screens} data-count={chosen.length}>
           {chosen.map((camera) => (
