@@ -178,6 +178,7 @@ mod tests {
             place: place.iter().map(|level| (*level).to_owned()).collect(),
             main: CameraAddress::new("rtsp://192.0.2.1/").expect("an address"),
             sub: None,
+            onvif: None,
             transport: Default::default(),
             driver: None,
             retention: Default::default(),

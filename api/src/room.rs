@@ -327,7 +327,7 @@ fn start_ingest(
             }
         }),
         memory: Arc::new(Memory(Arc::clone(catalogue))),
-        on_metadata: Box::new(move |stream, received, document| metadata.tell(stream, received, document)),
+        on_metadata: Arc::new(move |stream, received, document| metadata.tell(stream, received, document)),
         pictures,
     })
     .context("start the threads that talk to cameras")

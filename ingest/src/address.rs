@@ -2,7 +2,7 @@
 //! the node's own services or to a cloud's metadata host, so only networks named in the configuration are dialled, a name is
 //! resolved once, and the answer is pinned: the driver gets an address, never a name.
 
-use index::model::CameraAddress;
+use index::model::{CameraAddress, DeviceAddress};
 use std::{
     fmt,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -111,8 +111,22 @@ impl AddressPolicy {
     /// # Errors
     /// See [`AddressError`]; a resolver that says nothing for 5 s counts as no answer.
     pub(crate) async fn pin(&self, address: &CameraAddress) -> Result<Pinned, AddressError> {
-        let mut url = Url::parse(address.as_str()).map_err(|_| AddressError::Unreadable)?;
+        let url = Url::parse(address.as_str()).map_err(|_| AddressError::Unreadable)?;
         let port = url.port().unwrap_or(if url.scheme() == "rtsps" { 322 } else { 554 });
+        self.pin_url(url, port).await
+    }
+
+    /// The same for a device service: its address with the host by number.
+    ///
+    /// # Errors
+    /// As [`AddressPolicy::pin`].
+    pub(crate) async fn pin_device(&self, address: &DeviceAddress) -> Result<Url, AddressError> {
+        let url = Url::parse(address.as_str()).map_err(|_| AddressError::Unreadable)?;
+        let port = url.port_or_known_default().unwrap_or(80);
+        Ok(self.pin_url(url, port).await?.url)
+    }
+
+    async fn pin_url(&self, mut url: Url, port: u16) -> Result<Pinned, AddressError> {
         let candidates: Vec<IpAddr> = match url.host().ok_or(AddressError::Unreadable)? {
             // rtsp is not a scheme that the URL standard knows, so numbers arrive as names.
             Host::Domain(name) => match name.parse::<IpAddr>() {

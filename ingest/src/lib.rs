@@ -6,6 +6,7 @@
 
 mod address;
 mod assemble;
+mod auth;
 mod event;
 mod ffmpeg;
 mod lane;

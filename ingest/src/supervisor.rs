@@ -6,6 +6,7 @@
 use crate::{
     AddressPolicy, CameraEvent, CameraEventKind, CameraStatus, LiveHub, StreamState, StreamStatus,
     lane::Lane,
+    onvif::{PullPoints, PullStatus},
     pace::Pace,
     picture::{PictureSetup, Pictures},
     session::shell::{self, StreamTask},
@@ -47,15 +48,15 @@ pub struct IngestSetup {
     pub on_event: Box<dyn Fn(CameraEvent) + Send + Sync>,
     /// Which driver plays with which camera.
     pub memory: Arc<dyn DriverMemory>,
-    /// Told of every document of a camera's ONVIF metadata track: of which stream, when it was received on the node's clock,
-    /// and its bytes as they came. Called from the reading threads: it must return at once.
+    /// Told of every document of a camera's ONVIF metadata track or pull point: of which stream, when it was received on the
+    /// node's clock, and its bytes as they came. Called from the reading threads: it must return at once.
     pub on_metadata: OnMetadata,
     /// Looking at key pictures: how much, and who is told.
     pub pictures: PictureSetup,
 }
 
-/// Takes a document of a camera's metadata track: its stream, when it was received on the node's clock, its bytes as they came.
-pub type OnMetadata = Box<dyn Fn(StreamId, UtcMicros, &[u8]) + Send + Sync>;
+/// Takes a document of a camera's metadata track or pull point: its stream, when it was received on the node's clock, its bytes as they came.
+pub type OnMetadata = Arc<dyn Fn(StreamId, UtcMicros, &[u8]) + Send + Sync>;
 
 /// Keeps in mind which driver was found to play with a camera.
 pub trait DriverMemory: Send + Sync {
@@ -135,6 +136,7 @@ pub struct Ingest {
     streams: Mutex<BTreeMap<StreamId, Stream>>,
     announced: Arc<RwLock<HashMap<StreamId, Arc<Shared>>>>,
     group: Arc<SessionGroup>,
+    pull_points: PullPoints,
 }
 
 impl Ingest {
@@ -153,6 +155,7 @@ impl Ingest {
                 shared.announced(fragment.window.to);
             }
         }));
+        let pull_points = PullPoints::start(allow.clone(), Arc::clone(&on_metadata))?;
         let (pace, volumes) = (Pace::new(Instant::now()), Volumes::default());
         let pictures = Pictures::start(pictures)?;
         let room = Room { store, allow, pace, volumes, memory, on_event, on_metadata, pictures };
@@ -163,6 +166,7 @@ impl Ingest {
             streams: Mutex::default(),
             announced,
             group: Arc::new(SessionGroup::default().named("cameras".to_owned())),
+            pull_points,
         })
     }
 
@@ -178,6 +182,12 @@ impl Ingest {
         &self.room.pictures
     }
 
+    /// How the pull points of cameras that have one do, by the camera's number.
+    #[must_use]
+    pub fn pull_points(&self) -> Vec<PullStatus> {
+        self.pull_points.status()
+    }
+
     /// Makes the wanted set the recorded set. Streams that are in both, with equal settings, do not notice. Returns at once;
     /// sessions end and begin in the background.
     pub fn apply(&self, cameras: &[(Camera, Option<Credentials>)]) {
@@ -190,6 +200,7 @@ impl Ingest {
                 }
             }
         }
+        self.pull_points.apply(cameras);
         self.room.pictures.apply(cameras.iter().map(|(camera, _)| camera));
         let mut streams = self.streams();
         let gone: Vec<StreamId> = streams.keys().filter(|id| !wanted.contains_key(&(id.kind, id.camera))).copied().collect();
@@ -238,6 +249,7 @@ impl Ingest {
                 let at = handle.await.unwrap_or_default();
                 shell::mark_stopped(&self.room, id, at, GapCause::Restart, "the node was stopped");
             }
+            self.pull_points.drain().await;
             // What a broken camera says to a farewell is not our concern.
             let _ = self.group.await_teardown().await;
         };

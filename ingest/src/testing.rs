@@ -6,6 +6,12 @@ use index::model::{
 };
 use std::sync::Arc;
 
+/// What the program does at its start, as often as tests like.
+pub(crate) fn choose_tls() {
+    // Another test was first: then it is chosen.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
 pub(crate) fn stream() -> StreamId {
     StreamId::new(CameraId::new(7).expect("a number"), StreamKind::Main)
 }

@@ -84,7 +84,7 @@ impl Room {
             allow: AddressPolicy::new(vec!["127.0.0.0/8".parse().expect("a network")]),
             on_event: Box::new(move |event| heard.lock().expect("no panic").push(event)),
             memory: Arc::clone(&memory) as Arc<dyn DriverMemory>,
-            on_metadata: Box::new(move |stream, _, document| {
+            on_metadata: Arc::new(move |stream, _, document| {
                 told.lock().expect("no panic").push((stream, document.to_vec()));
             }),
             pictures: Default::default(),
@@ -112,6 +112,7 @@ impl Room {
             place: Vec::new(),
             main: CameraAddress::new(&fleet.url(number, StreamKind::Main)).expect("an address"),
             sub: None,
+            onvif: None,
             transport: Default::default(),
             driver: None,
             retention: Default::default(),

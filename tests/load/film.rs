@@ -93,6 +93,7 @@ pub(crate) fn reader(store: &Arc<Store>, journal: &Arc<Journal>, streams: &[Stre
             place: Vec::new(),
             main: CameraAddress::new("rtsp://192.0.2.7/")?,
             sub: None,
+            onvif: None,
             transport: Default::default(),
             driver: None,
             retention: RetentionClass::Standard,

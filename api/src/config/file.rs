@@ -1,7 +1,9 @@
 //! The configuration file as written: names, defaults, nothing checked across keys yet.
 
 use super::amount::ByteCount;
-use index::model::{AudioBasis, Camera, CameraAddress, CameraId, Driver, Priority, RetentionClass, Tier, Transport};
+use index::model::{
+    AudioBasis, Camera, CameraAddress, CameraId, DeviceAddress, Driver, Priority, RetentionClass, Tier, Transport,
+};
 use serde::Deserialize;
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -228,6 +230,7 @@ pub(super) struct CameraEntry {
     place: Vec<String>,
     main: CameraAddress,
     sub: Option<CameraAddress>,
+    onvif: Option<DeviceAddress>,
     #[serde(default)]
     transport: Transport,
     driver: Option<Driver>,
@@ -254,6 +257,7 @@ impl From<CameraEntry> for Camera {
             place: entry.place,
             main: entry.main,
             sub: entry.sub,
+            onvif: entry.onvif,
             transport: entry.transport,
             driver: entry.driver,
             retention: entry.retention,

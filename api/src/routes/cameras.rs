@@ -12,8 +12,8 @@ use index::{
     cameras::{CamerasError, Entry, Managed, Password, Removed, initials},
     footage::StreamSummary,
     model::{
-        AudioBasis, Camera, CameraAddress, CameraId, Credentials, Driver, Priority, RetentionClass, Secret, StreamId, StreamKind,
-        Transport, UtcMicros, VideoCodec,
+        AudioBasis, Camera, CameraAddress, CameraId, Credentials, DeviceAddress, Driver, Priority, RetentionClass, Secret,
+        StreamId, StreamKind, Transport, UtcMicros, VideoCodec,
     },
 };
 use ingest::{StreamState, StreamStatus};
@@ -56,6 +56,8 @@ pub(super) struct CameraBody {
     /// The driver asked for; `null` lets the probe choose.
     #[schema(value_type = Option<String>)]
     driver_wanted: Option<Driver>,
+    /// The address of its ONVIF device service, for who may change cameras; `null` otherwise or where it has none.
+    onvif: Option<String>,
     /// The legal basis for recording sound; `null`: no sound is asked for.
     audio: Option<String>,
     /// Whether a user name and password are known.
@@ -146,6 +148,9 @@ pub(super) struct CameraWish {
     main: CameraAddress,
     #[schema(value_type = Option<String>)]
     sub: Option<CameraAddress>,
+    /// The address of its ONVIF device service, whose events are then pulled: `http://192.0.2.7/onvif/device_service`.
+    #[schema(value_type = Option<String>)]
+    onvif: Option<DeviceAddress>,
     #[schema(value_type = Option<String>)]
     #[serde(default)]
     transport: Transport,
@@ -185,6 +190,7 @@ impl CameraWish {
             place: self.place,
             main: self.main,
             sub: self.sub,
+            onvif: self.onvif,
             transport: self.transport,
             driver: self.driver,
             retention: self.retention,
@@ -267,6 +273,7 @@ fn body(
         transport: camera.transport,
         driver: camera.driver.or(entry.verdict),
         driver_wanted: camera.driver,
+        onvif: camera.onvif.filter(|_| shows_address).map(String::from),
         audio: camera.audio.map(|AudioBasis(basis)| basis),
         has_password: entry.has_password,
         managed: match entry.managed {

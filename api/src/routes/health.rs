@@ -18,6 +18,7 @@ use utoipa::ToSchema;
 
 mod pictures;
 mod problems;
+mod pull_points;
 mod volumes;
 
 use problems::{camera_problem, keeping_problems, node_problems};
@@ -195,6 +196,7 @@ pub(super) async fn health(authority: Authority) -> Result<Json<Health>, Refusal
         problems.extend(found.filter_map(|status| camera_problem(node, camera, status, now)).next());
     }
     let pictures = pictures::look(node, &cameras, &mut problems);
+    problems.extend(pull_points::problems(node, &cameras, now));
     problems.sort_by_key(|problem| (problem.severity, problem.since_us, problem.camera));
     let mine = || statuses.values().filter(|status| cameras.iter().any(|camera| camera.id == status.stream.camera));
     let sum = |figure: fn(&StreamStatus) -> u64| mine().map(figure).sum();

@@ -21,6 +21,7 @@ fn camera(number: u32, place: &[&str]) -> Camera {
         place: place.iter().map(|level| (*level).to_owned()).collect(),
         main: CameraAddress::new("rtsp://192.0.2.1/main").expect("an address"),
         sub: None,
+        onvif: None,
         transport: Default::default(),
         driver: None,
         retention: Default::default(),

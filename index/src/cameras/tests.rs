@@ -34,6 +34,7 @@ fn camera(number: u32, name: &str) -> Camera {
         place: vec!["东苑社区".into()],
         main: CameraAddress::new(&format!("rtsp://192.0.2.{number}/main")).expect("an address"),
         sub: None,
+        onvif: None,
         transport: Default::default(),
         driver: None,
         retention: Default::default(),

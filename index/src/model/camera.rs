@@ -19,6 +19,10 @@ pub struct Camera {
     /// The address of the sub-stream; without one, walls show the main stream's key units.
     #[serde(default)]
     pub sub: Option<CameraAddress>,
+    /// The address of its ONVIF device service, whose events are then asked for by pull point; without one, only what its
+    /// metadata track tells is heard.
+    #[serde(default)]
+    pub onvif: Option<DeviceAddress>,
     /// How packets travel. TCP unless the camera cannot.
     #[serde(default)]
     pub transport: Transport,
@@ -48,12 +52,21 @@ fn yes() -> bool {
 #[serde(try_from = "String", into = "String")]
 pub struct CameraAddress(String);
 
+/// The address of an ONVIF device service without user information: `http://192.0.2.7/onvif/device_service`. Schemes: http, https
+/// (a camera's own certificate is taken as it is).
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct DeviceAddress(String);
+
 /// Why a camera's settings are refused. The text says what to write instead; no secret is repeated in it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CameraError {
     /// Not an address that this system dials.
     #[error("the address is not rtsp://host[:port]/path or rtsps://…")]
     Address,
+    /// Not a device service that this system asks.
+    #[error("the ONVIF address is not http://host[:port]/path or https://…")]
+    DeviceAddress,
     /// A password in a URL ends up in logs and on screens.
     #[error("the address contains a user name or password: give them as `user` and `password`, never in the URL")]
     SecretInAddress,
@@ -74,14 +87,7 @@ impl CameraAddress {
     /// control characters; [`CameraError::SecretInAddress`] if it carries user information.
     pub fn new(text: &str) -> Result<Self, CameraError> {
         let rest = text.strip_prefix("rtsp://").or_else(|| text.strip_prefix("rtsps://")).ok_or(CameraError::Address)?;
-        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-        if authority.contains('@') {
-            return Err(CameraError::SecretInAddress);
-        }
-        let printable = text.bytes().all(|b| b.is_ascii_graphic());
-        if authority.is_empty() || authority.starts_with(':') || text.len() > 1024 || !printable {
-            return Err(CameraError::Address);
-        }
+        plain(text, rest, CameraError::Address)?;
         Ok(Self(text.to_owned()))
     }
 
@@ -89,6 +95,49 @@ impl CameraAddress {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+/// Checks what stands behind the scheme of an address: a host without user information, at most 1,024 bytes in all, printable.
+fn plain(text: &str, rest: &str, otherwise: CameraError) -> Result<(), CameraError> {
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    if authority.contains('@') {
+        return Err(CameraError::SecretInAddress);
+    }
+    let printable = text.bytes().all(|b| b.is_ascii_graphic());
+    if authority.is_empty() || authority.starts_with(':') || text.len() > 1024 || !printable {
+        return Err(otherwise);
+    }
+    Ok(())
+}
+
+impl DeviceAddress {
+    /// # Errors
+    /// [`CameraError::DeviceAddress`] for anything but an HTTP address with a host, of at most 1,024 bytes, free of spaces and
+    /// control characters; [`CameraError::SecretInAddress`] if it carries user information.
+    pub fn new(text: &str) -> Result<Self, CameraError> {
+        let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://")).ok_or(CameraError::DeviceAddress)?;
+        plain(text, rest, CameraError::DeviceAddress)?;
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The address as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for DeviceAddress {
+    type Error = CameraError;
+    fn try_from(text: String) -> Result<Self, CameraError> {
+        Self::new(&text)
+    }
+}
+
+impl From<DeviceAddress> for String {
+    fn from(address: DeviceAddress) -> Self {
+        address.0
     }
 }
 

@@ -11,7 +11,9 @@ mod media;
 mod secret;
 mod tier;
 
-pub use camera::{AudioBasis, Camera, CameraAddress, CameraError, Credentials, Driver, Priority, RetentionClass, Transport};
+pub use camera::{
+    AudioBasis, Camera, CameraAddress, CameraError, Credentials, DeviceAddress, Driver, Priority, RetentionClass, Transport,
+};
 pub use clock::{ClockReading, MediaTicks, UtcMicros, Window};
 pub use gap::GapCause;
 pub use ids::{CameraId, IdError, NodeId, StreamId, StreamKind, VolumeId};

@@ -34,6 +34,7 @@ pub(crate) fn camera(number: u32, place: &str) -> Camera {
         place: vec![place.into()],
         main: CameraAddress::new("rtsp://192.0.2.7/main").expect("an address"),
         sub: None,
+        onvif: None,
         transport: Default::default(),
         driver: None,
         retention: Default::default(),

@@ -327,6 +327,7 @@ mod tests {
             place: Vec::new(),
             main: index::model::CameraAddress::new("rtsp://192.0.2.7/main").expect("an address"),
             sub: None,
+            onvif: None,
             transport: Default::default(),
             driver: None,
             retention: Default::default(),

@@ -141,6 +141,7 @@ pub(super) fn reader(store: &Arc<Store>, journal: &Arc<Journal>, streams: &[Stre
         place: vec![],
         main: address,
         sub: None,
+        onvif: None,
         transport: Default::default(),
         driver: None,
         retention: RetentionClass::Standard,

@@ -5,12 +5,11 @@
 //! share, no allocation and no task switch a packet, and each payload copied once, from that buffer into the memory of its
 //! access unit.
 //!
-//! `client` decides: bytes and time in, bytes to send and items out. `message`, `auth`, `sdp`, `address` and `transport`
+//! `client` decides: bytes and time in, bytes to send and items out. `message`, `sdp`, `address` and `transport`
 //! read what the camera says; `demux`, `rtp`, `rtcp`, `reorder`, `payload`, `picture` and `sound` what it sends; `track` joins the two.
 //! `shell` owns the sockets.
 
 mod address;
-mod auth;
 mod client;
 mod datagrams;
 mod demux;

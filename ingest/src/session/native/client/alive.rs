@@ -1,10 +1,10 @@
 //! What keeps a session alive while packets come: keepalives, receiver reports, and the answers that hardly matter then.
 
 use super::{
-    super::{auth::Verdict, message::Response, rtcp},
+    super::{message::Response, rtcp},
     Client, OUTGOING_MAX,
 };
-use crate::session::Fault;
+use crate::{auth::Verdict, session::Fault};
 use index::model::Transport;
 use std::time::{Duration, Instant};
 
@@ -49,7 +49,7 @@ impl Client {
     pub(super) fn answered_while_playing(&mut self, response: &Response, now: Instant) -> Result<(), Fault> {
         let ours = response.headers.sequence().is_none_or(|sequence| Some(sequence) == self.keepalive_sequence);
         match response.status {
-            401 if ours => match self.auth.challenged(&response.headers) {
+            401 if ours => match self.auth.challenged(response.headers.all("WWW-Authenticate")) {
                 Verdict::Retry => self.send_keepalive(now),
                 Verdict::Refused => return Err(Fault::Unauthorised),
             },

@@ -1,11 +1,14 @@
 //! The camera's answers while a session is set up, each of which leads to the next request or to the end.
 
 use super::{
-    super::{address, auth::Verdict, message::Response, sdp, track, transport},
+    super::{address, message::Response, sdp, track, transport},
     ANSWER_LIMIT, Client, Open, Redial, Stage,
     alive::REPORT_EVERY,
 };
-use crate::session::{Fault, Phase};
+use crate::{
+    auth::Verdict,
+    session::{Fault, Phase},
+};
 use index::model::{TrackKind, Transport};
 use std::time::Instant;
 
@@ -42,7 +45,7 @@ impl Client {
         self.open = None;
         if response.status == 401 {
             self.challenged = true;
-            return match self.auth.challenged(&response.headers) {
+            return match self.auth.challenged(response.headers.all("WWW-Authenticate")) {
                 Verdict::Retry => self.advance(self.stage, now),
                 Verdict::Refused => Err(Fault::Unauthorised),
             };

@@ -10,12 +10,14 @@ mod dialogue;
 
 use super::{
     Moment,
-    auth::Authentication,
     demux::{self, Demux},
     message::{self, Message, MessageError, Request, Response},
     track::Track,
 };
-use crate::session::{Fault, source::Item};
+use crate::{
+    auth::Authentication,
+    session::{Fault, source::Item},
+};
 use index::model::{Credentials, Transport};
 use std::time::{Duration, Instant};
 

@@ -1,10 +1,9 @@
-//! Proving who we are: Digest (RFC 2617, RFC 7616) and Basic (RFC 7617), as far as cameras know them.
+//! Proving to cameras who we are, over RTSP and HTTP alike: Digest (RFC 2617, RFC 7616) and Basic (RFC 7617), as far as cameras know them.
 //!
 //! Of several challenges the strongest is answered (Q13). A challenge may change at any request (Q15); whether another
 //! try is worth the risk of a locked account (Q19) is decided here, too: a password that was never accepted in this
 //! session is not offered twice, unless the camera says itself that only its nonce was stale.
 
-use super::message::Headers;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use index::model::Credentials;
 use md5::Md5;
@@ -40,7 +39,7 @@ enum Scheme {
 
 /// What to do about a 401.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Verdict {
+pub(crate) enum Verdict {
     /// Send the same request again: it will carry an answer to the challenge.
     Retry,
     /// The password is missing or wrong; asking again may lock the account.
@@ -49,7 +48,7 @@ pub(super) enum Verdict {
 
 /// The state of our authentication towards one camera.
 #[derive(Debug)]
-pub(super) struct Authentication {
+pub(crate) struct Authentication {
     credentials: Option<Credentials>,
     challenge: Option<Challenge>,
     /// Random, from the shell.
@@ -64,19 +63,19 @@ pub(super) struct Authentication {
 
 impl Authentication {
     /// `cnonce`: random text without quotes.
-    pub(super) fn new(credentials: Option<Credentials>, cnonce: String) -> Self {
+    pub(crate) fn new(credentials: Option<Credentials>, cnonce: String) -> Self {
         Self { credentials, challenge: None, cnonce, count: 0, accepted: false, refusals: 0 }
     }
 
     /// The camera answered a request with something other than 401.
-    pub(super) fn accept(&mut self) {
+    pub(crate) fn accept(&mut self) {
         self.accepted |= self.challenge.is_some();
         self.refusals = 0;
     }
 
-    /// The camera answered 401.
-    pub(super) fn challenged(&mut self, headers: &Headers) -> Verdict {
-        let strongest = headers.all("WWW-Authenticate").flat_map(challenges).take(CHALLENGES_MAX).max_by_key(|c| c.scheme);
+    /// The camera answered 401, with these values of `WWW-Authenticate`.
+    pub(crate) fn challenged<'a>(&mut self, values: impl Iterator<Item = &'a str>) -> Verdict {
+        let strongest = values.flat_map(challenges).take(CHALLENGES_MAX).max_by_key(|c| c.scheme);
         let (Some(challenge), Some(_)) = (strongest, &self.credentials) else { return Verdict::Refused };
         self.refusals += 1;
         let answered = self.challenge.as_ref();
@@ -94,7 +93,7 @@ impl Authentication {
 
     /// The value of the Authorization header for a request; `uri` exactly as it stands in the request line (Q20). `None`
     /// as long as the camera asked for nothing.
-    pub(super) fn authorise(&mut self, method: &str, uri: &str) -> Option<String> {
+    pub(crate) fn authorise(&mut self, method: &str, uri: &str) -> Option<String> {
         let (Some(credentials), Some(challenge)) = (&self.credentials, &self.challenge) else { return None };
         let (user, password) = (credentials.user.as_str(), credentials.password.expose());
         if challenge.scheme == Scheme::Basic {
@@ -225,17 +224,8 @@ fn challenge(scheme: &str, parameters: &[(String, String)]) -> Option<Challenge>
 
 #[cfg(test)]
 mod tests {
-    use super::super::message::{self, Message};
     use super::*;
     use index::model::Secret;
-
-    fn headers(values: &[&str]) -> Headers {
-        let lines: String = values.iter().map(|value| format!("WWW-Authenticate: {value}\r\n")).collect();
-        match message::parse(format!("RTSP/1.0 401 Unauthorized\r\n{lines}\r\n").as_bytes()) {
-            Ok(Some((_, Message::Response(response)))) => response.headers,
-            other => panic!("{other:?}"),
-        }
-    }
 
     fn authentication(user: &str, password: &str, cnonce: &str) -> Authentication {
         let credentials = Credentials { user: user.to_owned(), password: Secret::new(password) };
@@ -246,14 +236,14 @@ mod tests {
     fn the_examples_of_rfc_2617_and_rfc_7616_come_out() {
         let mut old = authentication("Mufasa", "Circle Of Life", "0a4f113b");
         let challenge = r#"Digest realm="testrealm@host.com", qop="auth,auth-int", nonce="dcd98b7102dd2f0e8b11d0f600bfb0c093", opaque="5ccc069c403ebaf9f0171e9517f40e41""#;
-        assert_eq!(old.challenged(&headers(&[challenge])), Verdict::Retry);
+        assert_eq!(old.challenged([challenge].into_iter()), Verdict::Retry);
         let answer = old.authorise("GET", "/dir/index.html").expect("an answer");
         assert!(answer.contains(r#"response="6629fae49393a05397450978507c4ef1""#), "{answer}");
         assert!(answer.contains("nc=00000001") && answer.contains("opaque="));
 
         let mut new = authentication("Mufasa", "Circle of Life", "f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ");
         let challenge = r#"Digest realm="http-auth@example.org", qop="auth, auth-int", algorithm=SHA-256, nonce="7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v", opaque="FQhe/qaU925kfnzjCev0ciny7QMkPqMAFRtzCUYo5tdS""#;
-        new.challenged(&headers(&[challenge]));
+        new.challenged([challenge].into_iter());
         let answer = new.authorise("GET", "/dir/index.html").expect("an answer");
         assert!(answer.contains(r#"response="753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1""#), "{answer}");
     }
@@ -261,21 +251,21 @@ mod tests {
     #[test]
     fn q13_the_strongest_challenge_is_answered() {
         let mut both = authentication("a", "b", "c");
-        both.challenged(&headers(&[r#"Basic realm="x""#, r#"Digest realm="x", nonce="1", algorithm=MD5"#]));
+        both.challenged([r#"Basic realm="x""#, r#"Digest realm="x", nonce="1", algorithm=MD5"#].into_iter());
         assert!(both.authorise("OPTIONS", "rtsp://h/").is_some_and(|text| text.starts_with("Digest ")));
         let mut one_line = authentication("a", "b", "c");
         let line = r#"Digest realm="x", nonce="1", Digest realm="x", nonce="2", algorithm="SHA-256", Basic realm="x""#;
-        one_line.challenged(&headers(&[line]));
+        one_line.challenged([line].into_iter());
         assert!(one_line.authorise("OPTIONS", "rtsp://h/").is_some_and(|text| text.contains("nonce=\"2\"")));
         let mut basic = authentication("a", "b", "c");
-        basic.challenged(&headers(&["Basic realm=x"]));
+        basic.challenged(["Basic realm=x"].into_iter());
         assert_eq!(basic.authorise("OPTIONS", "rtsp://h/").as_deref(), Some("Basic YTpi"));
     }
 
     #[test]
     fn q14_sha_256_is_known_and_an_odd_algorithm_is_taken_for_md5() {
         let mut odd = authentication("a", "b", "c");
-        odd.challenged(&headers(&[r#"Digest realm="x", nonce="1", algorithm="MD-5""#]));
+        odd.challenged([r#"Digest realm="x", nonce="1", algorithm="MD-5""#].into_iter());
         let answer = odd.authorise("PLAY", "rtsp://h/").expect("an answer");
         let response = hex(&Md5::digest(format!("{}:1:{}", hex(&Md5::digest("a:x:b")), hex(&Md5::digest("PLAY:rtsp://h/")))));
         assert!(answer.contains(&response) && answer.contains("algorithm=MD-5"), "{answer}");
@@ -284,29 +274,29 @@ mod tests {
     #[test]
     fn q15_a_stale_nonce_is_answered_once_at_any_request() {
         let mut auth = authentication("a", "b", "c");
-        let nonce = |n: u32, stale: &str| headers(&[&format!(r#"Digest realm="x", nonce="{n}"{stale}"#)]);
-        assert_eq!(auth.challenged(&nonce(1, "")), Verdict::Retry);
+        let nonce = |n: u32, stale: &str| format!(r#"Digest realm="x", nonce="{n}"{stale}"#);
+        assert_eq!(auth.challenged([nonce(1, "").as_str()].into_iter()), Verdict::Retry);
         auth.accept();
-        assert_eq!(auth.challenged(&nonce(2, ", stale=true")), Verdict::Retry);
+        assert_eq!(auth.challenged([nonce(2, ", stale=true").as_str()].into_iter()), Verdict::Retry);
         assert!(auth.authorise("SETUP", "u").is_some_and(|text| text.contains("nonce=\"2\"")));
         auth.accept();
-        assert_eq!(auth.challenged(&nonce(3, "")), Verdict::Retry, "a new nonce without the word stale");
-        assert_eq!(auth.challenged(&nonce(4, "")), Verdict::Refused);
+        assert_eq!(auth.challenged([nonce(3, "").as_str()].into_iter()), Verdict::Retry, "a new nonce without the word stale");
+        assert_eq!(auth.challenged([nonce(4, "").as_str()].into_iter()), Verdict::Refused);
     }
 
     #[test]
     fn q19_a_wrong_password_is_offered_once() {
         let mut auth = authentication("a", "b", "c");
-        assert_eq!(auth.challenged(&headers(&[r#"Digest realm="x", nonce="1""#])), Verdict::Retry);
-        assert_eq!(auth.challenged(&headers(&[r#"Digest realm="x", nonce="2""#])), Verdict::Refused);
+        assert_eq!(auth.challenged([r#"Digest realm="x", nonce="1""#].into_iter()), Verdict::Retry);
+        assert_eq!(auth.challenged([r#"Digest realm="x", nonce="2""#].into_iter()), Verdict::Refused);
         let mut none = Authentication::new(None, String::new());
-        assert_eq!(none.challenged(&headers(&[r#"Basic realm="x""#])), Verdict::Refused);
+        assert_eq!(none.challenged([r#"Basic realm="x""#].into_iter()), Verdict::Refused);
     }
 
     #[test]
     fn q20_the_uri_is_hashed_exactly_as_sent() {
         let mut auth = authentication("a", "b", "c");
-        auth.challenged(&headers(&[r#"Digest realm="x", nonce="1""#]));
+        auth.challenged([r#"Digest realm="x", nonce="1""#].into_iter());
         let uri = "rtsp://192.0.2.1/cam/realmonitor?channel=1&subtype=0";
         let answer = auth.authorise("DESCRIBE", uri).expect("an answer");
         assert!(answer.contains(&format!("uri=\"{uri}\"")));
