@@ -135,7 +135,8 @@ fn explain(facts: &Facts, hole: Window, visible: Window, end: End, tiles: &mut T
     let story = facts.story;
     let first = story.marks.partition_point(|mark| mark.at < hole.from);
     let fresh = story.marks[..first].last().filter(|mark| hole.from == UtcMicros::MIN || mark.at + FRESH >= hole.from);
-    let restarts = || facts.restarts.iter().filter(|restart| restart.from + FRESH >= hole.from && restart.from < hole.to);
+    // A restart that was over when recording went on is not why it ended again later.
+    let restarts = || facts.restarts.iter().filter(|restart| restart.to + NEAR >= hole.from && restart.from < hole.to);
     let ran = |at: UtcMicros| restarts().find(|restart| restart.from < at && at < restart.to).map_or(at, |restart| restart.to);
     let marks = story.marks[first..].iter().take_while(|mark| mark.at < hole.to);
     let mut inner: Vec<_> = marks.map(|mark| Change { at: ran(mark.at), ..Change::of(mark) }).collect();

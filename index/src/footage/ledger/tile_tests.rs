@@ -113,6 +113,10 @@ fn a_mark_that_recording_went_on_after_explains_nothing_any_more() {
 #[test]
 fn a_restart_is_a_cause_but_not_for_what_was_paused() {
     check("rec 0..20 | restart 21..40 | rec 45..100", "rec 0..20 | restart 20..45 | rec 45..100");
+    check(
+        "rec 0..20 | restart 21..23 | rec 23..30 | mark 29 camera_silent | rec 45..100",
+        "rec 0..20 | restart 20..23 | rec 23..30 | camera_silent 30..45 | rec 45..100",
+    );
     check("rec 0..20 | mark 20 paused | restart 30..40 | rec 45..100", "rec 0..20 | paused 20..45 | rec 45..100");
     check(
         "rec 0..20 | mark 20 camera_silent | restart 30..40 | mark 50 camera_refused | rec 60..100",
