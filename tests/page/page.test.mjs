@@ -130,6 +130,7 @@ test("a frozen camera is marked stale within seconds, then offline with its time
 test("playback shows a gap with its cause, in words and in the list, while the other camera goes on", async () => {
   const camera = room.lastCamera;
   const gap = await until("the ledger knows the gap", 60, () => newestGap(camera));
+  assert.match(gap.cause.word, /^camera_(silent|unreachable)$/, "it was the camera that stood still");
   const middle = (gap.fromUs + gap.toUs) / 2e6;
   await page.goto(`${room.url}/playback?c=1,${camera}&t=${middle}&z=180&q=sub`);
   await until("camera 1 shows footage", 45, async () => (await screen(1).getAttribute("data-player")) === "showing");
