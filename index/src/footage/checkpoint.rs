@@ -4,7 +4,6 @@
 use super::{
     catalogue::{Catalogue, SegmentKey, SegmentMeta},
     disk::Disk,
-    erase::Unfinished,
     format::{ENTRY, Entry},
     pool::Size,
     volume::{Volume, lock},
@@ -34,12 +33,11 @@ pub(super) fn write(volume: &Volume, catalogue: &Catalogue) -> io::Result<()> {
         let of = |size| freed.iter().filter(move |(_, other)| *other == size).map(|(number, _)| *number);
         (Size::ALL.map(|size| pool.free_numbers(size).chain(of(size)).collect()), freed.clone())
     };
-    // Of what is being erased the file itself says at the next start how far that is.
-    let erasing: Vec<SegmentKey> = lock(&volume.unfinished).iter().map(Unfinished::key).collect();
     let mut segments = Vec::new();
     for (stream, index) in &*catalogue.read() {
         let mine = index.segments().iter().filter(|segment| segment.key.volume == volume.index);
-        let mine = mine.filter(|segment| !erasing.contains(&segment.key));
+        // Of what is being erased the file itself says at the next start how far that is.
+        let mine = mine.filter(|segment| !volume.is_erasing(segment.key));
         segments.extend(mine.map(|segment| (*stream, segment.clone(), Size::of(stream.kind) as u8)));
     }
     volume.disk.replace_small(NAME, &encode(volume.id, &Checkpoint { segments, free }))?;

@@ -34,8 +34,7 @@ impl Keeper {
         let terms = &self.shared.setup.terms;
         let mut due = retention::expired(&self.shared.catalogue, self.volume.index, terms, now, &held, REMOVALS);
         // What is being erased goes its own way, and then its bytes are gone too.
-        let erasing = |key: &SegmentKey| lock(&self.volume.unfinished).iter().any(|work| work.key() == *key);
-        due.retain(|(_, key)| !erasing(key));
+        due.retain(|(_, key)| !self.volume.is_erasing(*key));
         if due.is_empty() || !self.record(&due) {
             return 0;
         }

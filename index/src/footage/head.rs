@@ -1,8 +1,8 @@
 //! The start of a segment's file, read: whose footage it is and what decodes it. It stands there twice, and either copy is enough: a
 //! bit that flips in it must not cost all that stands behind it.
 //!
-//! Both copies are written together and synced before anything in the file is announced. So where two sound copies differ, a
-//! crash came between two uses of the file, and nothing of either is owed to anybody: it is free.
+//! Both copies are written together and synced before anything in the file is announced. So where two sound copies differ, a crash came
+//! between two uses of the file, or one copy was written elsewhere: the later one counts. Of the earlier use nothing is owed to anybody.
 
 use super::{
     disk::{DiskFile, read_twice, read_vec},
@@ -39,10 +39,9 @@ pub(super) fn read(file: &dyn DiskFile, number: Option<u32>) -> io::Result<Head>
         })?);
         blank &= zeros;
     }
-    Ok(match sound.pop() {
+    Ok(match sound.into_iter().max_by_key(|header| (header.created, header.state == SegmentState::Used)) {
         None if blank => Head::Free,
         None => Head::Damaged,
-        Some(header) if sound.iter().any(|other| other.incarnation != header.incarnation) => Head::Free,
         Some(header) if header.state == SegmentState::Free => Head::Free,
         Some(header) => Head::Used(Box::new(header)),
     })
@@ -71,9 +70,10 @@ pub(super) fn is_whole(file: &dyn DiskFile, header: &SegmentHeader) -> io::Resul
 pub(super) fn moov(file: &dyn DiskFile, header: &SegmentHeader) -> io::Result<Option<Vec<u8>>> {
     let len = (header.moov_len as usize).min(HEAD_COPY as usize - BLOCK);
     for at in COPIES {
-        let moov = read_vec(file, at + BLOCK as u64, len)?;
-        if crc32c::crc32c(&moov) == header.moov_crc {
-            return Ok(Some(moov));
+        let sound = |moov: &Vec<u8>| crc32c::crc32c(moov) == header.moov_crc;
+        let moov = read_twice(|| Ok(Some(read_vec(file, at + BLOCK as u64, len)?).filter(sound)))?;
+        if moov.is_some() {
+            return Ok(moov);
         }
     }
     Ok(None)

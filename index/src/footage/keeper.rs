@@ -6,6 +6,7 @@ use super::{
     checkpoint::{self, Checkpoint},
     disk::DiskFile,
     format::{Entry, SegmentHeader, spare},
+    head,
     ledger::Removed,
     planted::{Bug, planted},
     pool::{Growth, Size},
@@ -218,11 +219,17 @@ impl Keeper {
                 lock(&volume.pool).found(number, size, free);
             }
         };
-        match recovery::probe(&*file, volume.index, number)? {
+        let found = recovery::probe(&*file, volume.index, number)?;
+        let mute = match &found {
+            Found::Sealed { header, .. } | Found::Unsealed(header) => self.is_mute(&*file, header, known, again)?,
+            Found::Free | Found::Alien => false,
+        };
+        match found {
             Found::Free => count(true),
-            Found::Sealed { header, .. } | Found::Unsealed(header) if self.shared.ledger.is_expired(header.incarnation) => {
-                self.free_header(&*file, number, header.size)?;
-                file.sync()?;
+            Found::Sealed { header, .. } | Found::Unsealed(header)
+                if mute || self.shared.ledger.is_expired(header.incarnation) =>
+            {
+                self.discard(&*file, &header)?;
                 self.shared.ledger.freed(header.incarnation);
                 count(true);
             }
@@ -238,10 +245,7 @@ impl Keeper {
                         self.give_back(number, spare(meta.end, file.len()?));
                         self.shared.inherit(stream, meta);
                     }
-                    None => {
-                        self.free_header(&*file, number, header.size)?;
-                        file.sync()?;
-                    }
+                    None => self.discard(&*file, &header)?,
                 }
                 // Counted once all of it has succeeded: whoever tries again counts then.
                 count(free);
@@ -261,6 +265,37 @@ impl Keeper {
         Ok(())
     }
 
+    /// Frees a file that holds nothing which is owed to anybody. Durable on return.
+    fn discard(&self, file: &dyn DiskFile, header: &SegmentHeader) -> io::Result<()> {
+        self.free_header(file, header.number, header.size)?;
+        file.sync()
+    }
+
+    /// Whether a crash tore both copies of what decodes a file: then nothing in it was announced, because they are durable before that.
+    /// Where it went on after its first commit they were there, and were damaged since.
+    fn is_mute(
+        &self,
+        file: &dyn DiskFile,
+        header: &SegmentHeader,
+        known: &HashMap<SegmentKey, Vec<Entry>>,
+        again: bool,
+    ) -> io::Result<bool> {
+        let (Some(stream), None) = (header.stream, head::moov(file, header)?) else { return Ok(false) };
+        let known = known.get(&self.volume.key(header.number, header.incarnation)).cloned().unwrap_or_default();
+        let mut scan = recovery::scan(file, header, known)?;
+        // An erasure that was cut short may have taken what decodes it first.
+        self.purge(stream, file, header, &mut scan, again)?;
+        if !scan.went_on {
+            return Ok(true);
+        }
+        lock(&self.volume.stats).damaged += 1;
+        tracing::error!(volume = %self.volume.name, segment = header.number, "what decodes a segment is damaged");
+        let body = json!({ "volume": self.volume.name, "segment": header.number, "stream": stream, "what": "movie box" });
+        self.shared.ledger.note("footage.damaged", body);
+        scan.entries.iter().for_each(|entry| self.shared.ledger.lose(stream, entry.window(), GapCause::Damaged, 0));
+        Ok(false)
+    }
+
     /// Seals what a crash left open, and says where its last record ends. `None` if there was nothing in it, and it is free now.
     fn salvage(&self, file: &dyn DiskFile, header: &SegmentHeader, known: Vec<Entry>, again: bool) -> io::Result<Option<u64>> {
         let volume = &self.volume;
@@ -270,8 +305,7 @@ impl Keeper {
         let doubt = |entry: &Entry| Doubt { stream, window: entry.window(), volume: volume.name.clone(), segment: header.number };
         lock(&self.shared.doubts).extend(scan.doubtful.iter().map(doubt));
         let Some(meta) = recovery::meta_of(header, volume.index, &scan.entries, None) else {
-            self.free_header(file, header.number, header.size)?;
-            file.sync()?;
+            self.discard(file, header)?;
             return Ok(None);
         };
         let end = meta.end;

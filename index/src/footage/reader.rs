@@ -306,7 +306,7 @@ impl Reader {
 
     /// The record header that `bytes` begin with.
     fn record(&self, key: SegmentKey, offset: u64, bytes: &[u8]) -> Result<RecordHeader, ReadError> {
-        RecordHeader::decode(bytes, key.incarnation).ok_or_else(|| {
+        RecordHeader::decode(bytes, key.incarnation, offset).ok_or_else(|| {
             // The file may have been recycled since its head was cached.
             match self.file(key).map(|file| head::read(&*file, Some(key.number))) {
                 Ok(Ok(head::Head::Free)) => ReadError::Gone { segment: key.number },

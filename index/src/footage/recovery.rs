@@ -89,7 +89,7 @@ pub(super) fn payload_is_whole(file: &dyn DiskFile, incarnation: u64, offset: u6
     let len = file.len()?;
     let whole = read_twice(|| {
         let head = read_vec(file, offset, RECORD_HEADER)?;
-        let record = RecordHeader::decode(&head, incarnation).filter(|record| offset + record.total_len() <= len);
+        let record = RecordHeader::decode(&head, incarnation, offset).filter(|record| offset + record.total_len() <= len);
         let Some(record) = record else { return Ok(None) };
         let payload = read_vec(file, offset + RECORD_HEADER as u64, record.payload_len as usize)?;
         let erased = || EraseMark::read_whole(&payload, incarnation).is_some();
@@ -132,6 +132,8 @@ pub(super) struct Scan {
     pub(super) torn: Vec<(u64, u64)>,
     /// Whether a footer says what there was.
     pub(super) listed: bool,
+    /// Whether there was a second commit: the first was durable then, and the header that was synced with it.
+    pub(super) went_on: bool,
 }
 
 /// A stretch of a file that was whole once.
@@ -169,7 +171,8 @@ pub(super) fn scan(file: &dyn DiskFile, header: &SegmentHeader, known: Vec<Entry
             },
         }
     }
-    let mut scan = Scan { entries: known, chain: header.chain, ..Scan::default() };
+    let went_on = !known.is_empty() || records.iter().any(|(_, record)| record.span.commit > 1);
+    let mut scan = Scan { entries: known, chain: header.chain, went_on, ..Scan::default() };
     classify(&mut scan, &records, &gaps);
     let last_commit = records.last().map(|(_, record)| record.span.commit);
     for (offset, record) in &records {
@@ -235,7 +238,7 @@ fn read_record(file: &dyn DiskFile, incarnation: u64, at: u64, limit: u64) -> io
     }
     read_twice(|| {
         let head = read_vec(file, at, RECORD_HEADER)?;
-        Ok(RecordHeader::decode(&head, incarnation).filter(|record| at + record.total_len() <= limit))
+        Ok(RecordHeader::decode(&head, incarnation, at).filter(|record| at + record.total_len() <= limit))
     })
 }
 
@@ -254,7 +257,7 @@ fn search(file: &dyn DiskFile, incarnation: u64, at: u64, limit: u64, least: u32
         let chunk = chunk().or_else(|_| chunk())?;
         for (i, block) in chunk.chunks(BLOCK).enumerate() {
             let offset = from + (i * BLOCK) as u64;
-            let record = RecordHeader::decode(block, incarnation);
+            let record = RecordHeader::decode(block, incarnation, offset);
             if record.is_some_and(|record| record.record >= least && offset + record.total_len() <= limit) {
                 return Ok(Some(offset));
             }

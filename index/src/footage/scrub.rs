@@ -169,9 +169,14 @@ impl Scrub {
         Ok((Some(open), flaw))
     }
 
+    /// Whether a segment should be as it was written: it was not removed meanwhile, and none of it is being erased.
+    fn is_there(&self, stream: StreamId, key: SegmentKey) -> bool {
+        self.shared.catalogue.read().get(&stream).is_some_and(|index| index.holds(key)) && !self.volume.is_erasing(key)
+    }
+
     /// Notes that the disk does not read something: it is a gap now, and stays where it is.
     fn unreadable(&self, stream: StreamId, key: SegmentKey, entry: &Entry, error: &io::Error) {
-        if !self.shared.catalogue.read().get(&stream).is_some_and(|index| index.holds(key)) {
+        if !self.is_there(stream, key) {
             return;
         }
         let offset = entry.offset();
@@ -187,8 +192,7 @@ impl Scrub {
 
     /// Notes damage, once, unless the segment was removed meanwhile.
     fn damaged(&self, stream: StreamId, key: SegmentKey, offset: u64, window: Option<Window>, what: &str) {
-        let there = self.shared.catalogue.read().get(&stream).is_some_and(|index| index.holds(key));
-        if !there {
+        if !self.is_there(stream, key) {
             return;
         }
         lock(&self.volume.stats).damaged += 1;

@@ -157,6 +157,7 @@ impl OpenSegment {
             lead_len: lead_len as u32,
             lead_crc: super::format::checksum(self.key.incarnation, &payload[scratch.len()..scratch.len() + lead_len]),
             moof_crc: super::format::checksum(self.key.incarnation, scratch),
+            block: u32::try_from(self.tail / super::format::BLOCK as u64).unwrap_or(0),
             hash: *blake3::hash(payload).as_bytes(),
             chain: [0; 32],
         };

@@ -320,8 +320,9 @@ impl Shared {
     }
 
     /// Whether a stream that is about to begin a segment had better do so on another volume than `here`: one that was added, or came
-    /// back. It must still be better when the stream has moved, or streams would never settle.
-    pub(super) fn lives_better_elsewhere(&self, stream: StreamId, here: &Volume) -> bool {
+    /// back. It must still be better when the stream has moved, or streams would never settle; so where another `moved` a moment ago and
+    /// its new place is not known yet, this one stays, unless nothing can stay.
+    pub(super) fn lives_better_elsewhere(&self, stream: StreamId, here: &Volume, moved: bool) -> bool {
         let volumes = self.volumes.all();
         if volumes.len() < 2 {
             return false;
@@ -329,8 +330,8 @@ impl Shared {
         let places = lock(&self.places);
         let load = Load::of(&places, volumes.len());
         let Some(there) = self.home(&load, stream, Some(here.index)).and_then(|at| volumes.get(at)) else { return false };
-        if !here.is_home() {
-            return true;
+        if !here.is_home() || moved {
+            return !here.is_home();
         }
         let (here_at, there_at) = (usize::from(here.index), usize::from(there.index));
         let after = |volume: &Volume, bytes: u64| u128::from(bytes) * u128::from(volume.weight());

@@ -162,7 +162,9 @@ pub(super) fn check(
     before: Option<[u8; 32]>,
 ) -> io::Result<Result<Whole, &'static str>> {
     let bytes = read_vec(file, entry.offset(), RECORD_HEADER + entry.payload_len as usize)?;
-    let Some(record) = RecordHeader::decode(&bytes, header.incarnation) else { return Ok(Err("its header is damaged")) };
+    let Some(record) = RecordHeader::decode(&bytes, header.incarnation, entry.offset()) else {
+        return Ok(Err("its header is damaged"));
+    };
     let erased = EraseMark::read_whole(&bytes[RECORD_HEADER..], header.incarnation);
     if erased.is_none() && blake3::hash(&bytes[RECORD_HEADER..]).as_bytes() != &record.hash {
         return Ok(Err("its media are damaged"));

@@ -471,6 +471,11 @@ impl Volume {
         }
     }
 
+    /// Whether some of a segment is to be erased and its disk has not done so yet.
+    pub(super) fn is_erasing(&self, key: SegmentKey) -> bool {
+        lock(&self.unfinished).iter().any(|work| work.key() == key)
+    }
+
     /// Something changed that the next checkpoint should say.
     pub(super) fn changed(&self) {
         self.changes.fetch_add(1, Ordering::Relaxed);

@@ -63,6 +63,8 @@ struct Batch {
     /// Drafts written, to be handed on if the sync fails.
     drafts: Vec<Arc<Draft>>,
     bytes: u64,
+    /// A stream goes to another volume.
+    moved: bool,
     /// Headers that are written too late. Empty but for a planted mistake.
     late: Vec<(Arc<dyn DiskFile>, HeadPieces)>,
 }
@@ -249,7 +251,8 @@ impl Writer {
     /// the other volume's writer may be gone.
     fn begin(&mut self, draft: &Draft, at: &mut u64, now: UtcMicros, batch: &mut Batch) -> io::Result<Step> {
         let stays = self.shared.closing.load(Ordering::Acquire);
-        if !stays && self.shared.lives_better_elsewhere(draft.stream, &self.volume) {
+        if !stays && self.shared.lives_better_elsewhere(draft.stream, &self.volume, batch.moved) {
+            batch.moved = true;
             return Ok(Step::Moves);
         }
         let size = Size::of(draft.stream.kind);

@@ -52,6 +52,9 @@ pub(in crate::footage) struct RecordHeader {
     pub(in crate::footage) lead_crc: u32,
     /// Of the `moof` and the `mdat`'s header, so that the first unit can be read and checked alone; 0 in records of earlier versions.
     pub(in crate::footage) moof_crc: u32,
+    /// The block of the file that it stands in, so that one that a disk wrote elsewhere in the same file is none; 0 in records of earlier
+    /// versions.
+    pub(in crate::footage) block: u32,
     /// BLAKE3 of the payload.
     pub(in crate::footage) hash: [u8; 32],
     /// BLAKE3 of the chain value before it and of this header: see [`chain`].
@@ -99,14 +102,16 @@ impl RecordHeader {
         put(out, 136, self.hash);
         put(out, 200, self.samples.to_le_bytes());
         put(out, 204, self.moof_crc.to_le_bytes());
+        put(out, 208, self.block.to_le_bytes());
         self.chain = chain(before, out);
         put(out, AT_CHAIN, self.chain);
         let crc = checksum_around(self.incarnation, out, AT_CRC);
         put(out, AT_CRC, crc.to_le_bytes());
     }
 
-    /// Reads a header of the file with that incarnation. `None` for anything else (F1), be it a single wrong bit.
-    pub(in crate::footage) fn decode(bytes: &[u8], incarnation: u64) -> Option<Self> {
+    /// Reads a header at an offset of the file with that incarnation. `None` for anything else (F1), be it a single wrong bit, or a place
+    /// that it was not written for.
+    pub(in crate::footage) fn decode(bytes: &[u8], incarnation: u64, offset: u64) -> Option<Self> {
         let bytes: &[u8; RECORD_HEADER] = bytes.first_chunk()?;
         if !is_uuid_head(bytes, RECORD_HEADER as u32, b"rec1") || get(bytes, 24) != MAGIC.to_le_bytes() || bytes[52] != MEDIA {
             return None;
@@ -136,11 +141,13 @@ impl RecordHeader {
             lead_len: u32::from_le_bytes(get(bytes, 112)),
             lead_crc: u32::from_le_bytes(get(bytes, 116)),
             moof_crc: u32::from_le_bytes(get(bytes, 204)),
+            block: u32::from_le_bytes(get(bytes, 208)),
             hash: get(bytes, 136),
             chain: get(bytes, AT_CHAIN),
         };
         let sound = (header.incarnation == incarnation || planted(Bug::NoIncarnation))
             && checksum_around(incarnation, bytes, AT_CRC).to_le_bytes() == get(bytes, AT_CRC)
+            && (header.block == 0 || u64::from(header.block) * BLOCK as u64 == offset)
             && header.total_len().is_multiple_of(BLOCK as u64)
             && u64::from(header.moof_len) + 8 + u64::from(header.lead_len) <= u64::from(header.payload_len);
         sound.then_some(header)
@@ -206,6 +213,7 @@ mod tests {
             lead_len: payload - 508,
             lead_crc: 77,
             moof_crc: 78,
+            block: 16,
             hash: [9; 32],
             chain: [0; 32],
         }
@@ -219,8 +227,9 @@ mod tests {
             header.starts_with_key = key;
             let mut bytes = [0; RECORD_HEADER];
             header.encode(&[1; 32], &mut bytes);
-            prop_assert_eq!(RecordHeader::decode(&bytes, incarnation), Some(header));
-            prop_assert_eq!(RecordHeader::decode(&bytes, incarnation.wrapping_add(1)), None);
+            prop_assert_eq!(RecordHeader::decode(&bytes, incarnation, 65_536), Some(header));
+            prop_assert_eq!(RecordHeader::decode(&bytes, incarnation.wrapping_add(1), 65_536), None);
+            prop_assert_eq!(RecordHeader::decode(&bytes, incarnation, 65_536 + 4096), None, "it stands elsewhere");
         }
 
         #[test]
@@ -238,7 +247,7 @@ mod tests {
         for bit in 0..RECORD_HEADER * 8 {
             let mut flipped = bytes;
             flipped[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(RecordHeader::decode(&flipped, 42), None, "bit {bit}");
+            assert_eq!(RecordHeader::decode(&flipped, 42, 65_536), None, "bit {bit}");
         }
     }
 

@@ -220,15 +220,21 @@ fn unmarked(facts: &Facts, hole: Window, visible: Window, end: End, tiles: &mut 
     let rest = facts.story.losses_in(near).find(about).map_or(GapCause::Unexplained, |loss| loss.cause);
     let beside = |piece: Window, loss: GapCause| if piece.duration() <= NEAR { loss } else { rest };
     let (mut at, mut last) = (hole.from, rest);
+    // What is lost later, or earlier by a clock that was ahead, says nothing about what is on its way to the disk.
+    let young = |from: UtcMicros| end == End::Present && facts.now.since(from) <= PENDING;
     for loss in facts.story.losses_in(hole) {
         let piece = Window::new(at, loss.window.from);
-        tiles.gap(piece.intersect(visible), beside(piece, loss.cause), "");
+        let cause = beside(piece, loss.cause);
+        if cause == GapCause::Unexplained && !piece.is_empty() && young(at) {
+            return;
+        }
+        tiles.gap(piece.intersect(visible), cause, "");
         tiles.gap(loss.window.intersect(Window::new(at, hole.to)).intersect(visible), loss.cause, "");
         at = at.max(loss.window.to);
         last = loss.cause;
     }
     let tail = Window::new(at, hole.to);
-    if end == End::Past || facts.now.since(at) > PENDING {
+    if !young(at) {
         tiles.gap(tail.intersect(visible), beside(tail, last), "");
     }
 }

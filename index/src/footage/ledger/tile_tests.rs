@@ -73,6 +73,12 @@ fn check(history: &str, expected: &str) {
 }
 
 #[test]
+fn what_is_on_its_way_to_the_disk_is_not_called_missing_because_something_is_dated_later_that_was_lost() {
+    check("mark 0 camera_silent | rec 2..97 | lost 300..310 disk", "camera_silent 0..2 | rec 2..97");
+    check("mark 0 camera_silent | rec 2..50 | lost 300..310 disk", "camera_silent 0..2 | rec 2..50 | unexplained 50..100");
+}
+
+#[test]
 fn time_in_which_nothing_ran_is_no_camera_s_fault_whatever_was_marked_in_it() {
     check(
         "rec 0..10 | restart 9..20 | mark 10 camera_silent | rec 25..100",

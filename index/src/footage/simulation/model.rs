@@ -172,7 +172,13 @@ impl Model {
                     outcome.fault(format!("{what}: a phantom at {name:?}"));
                     continue;
                 };
-                if let Some(why) = self.gone.get(&name) {
+                // A copy that a disk refused and kept all the same was still there when the hold was asked for: it is held.
+                let held = self.decided.protects(stream, sent.window());
+                if let Some(why) = self.gone.get(&name).copied() {
+                    if held && why != Gone::ByOrder {
+                        self.gone.remove(&name);
+                        continue;
+                    }
                     outcome.wrong_frames += 5;
                     outcome.fault(format!("{what}: {name:?} was removed ({why:?}) and is there again"));
                 }

@@ -245,6 +245,7 @@ impl Node {
 
     /// Lets every volume's keeper look after what an earlier life left.
     pub(super) fn recover(&mut self, life: &mut Life) {
+        self.model.excuse_spoiled(&self.disks);
         for (keeper, _, leftovers) in &mut life.keepers {
             if let Some(leftovers) = leftovers.take().filter(|_| self.power.load(Ordering::Relaxed)) {
                 keeper.recover(leftovers);
@@ -261,6 +262,10 @@ impl Node {
         }
         self.model.decided.next_turn();
         self.trouble(life);
+        if self.model.tainted {
+            // Before anything is written over what a disk changed.
+            self.model.excuse_spoiled(&self.disks);
+        }
         self.decide(life, what);
         self.film(&life.store);
         self.write(life);
@@ -351,8 +356,9 @@ impl Node {
         }
         let model = &mut self.model;
         let done = model.decided.compare(&life.store, model.trusted, &model.sent, what, &mut self.outcome);
-        if done {
-            self.outcome.erasures += 1;
+        self.outcome.erasures += u64::from(done);
+        // A machine without power reads nothing.
+        if done && self.is_up() {
             self.model.check(&life.store, &self.disks, false, what, &mut self.outcome);
             self.model.check_erased(&self.disks, what, &mut self.outcome);
         }
