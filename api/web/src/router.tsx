@@ -100,8 +100,11 @@ export const adminRoute = createRoute({
 
 /** Search values are written as they are read by people: `c=1,2`, not JSON. */
 const parseSearch = (text: string) => Object.fromEntries(new URLSearchParams(text));
+/** What means something although it is empty: the region search is open, and nothing is drawn yet. */
+const MAY_BE_EMPTY = new Set(["r"]);
 const stringifySearch = (search: Record<string, unknown>) => {
-  const entries = Object.entries(search).filter(([, value]) => value !== undefined && value !== "");
+  const said = ([name, value]: [string, unknown]) => value !== undefined && (value !== "" || MAY_BE_EMPTY.has(name));
+  const entries = Object.entries(search).filter(said);
   const text = entries.map(([name, value]) => `${name}=${encodeURIComponent(String(value)).replaceAll("%2C", ",")}`).join("&");
   return text ? `?${text}` : "";
 };
