@@ -92,8 +92,12 @@ pub(crate) fn lay(state: &Path, volume: &Path, plan: Plan) -> Result<Month> {
                 store.mark(stream, ends, GapCause::CameraUnreachable, "it does not answer");
             }
         }
+        store.flush();
+        for camera in 1..=plan.cameras {
+            let camera = CameraId::new(camera)?;
+            until_recorded(&store, || draft(camera, round, from, &plan, &tracks))?;
+        }
         if round % 64 == 63 {
-            store.flush();
             give_back(volume, &mut shrunk)?;
         }
     }
@@ -110,6 +114,21 @@ fn append(store: &Store, mut draft: Draft) -> Result<()> {
     while let Err(full) = store.append(draft) {
         anyhow::ensure!(Instant::now() < deadline, "the store takes nothing more");
         draft = *full.draft;
+        store.flush();
+    }
+    Ok(())
+}
+
+/// Offers a draft again until it is durable: a room that writes days in a minute runs ahead of the thread that makes segment files,
+/// and what finds no file is not recorded.
+fn until_recorded(store: &Store, draft: impl Fn() -> Draft) -> Result<()> {
+    let wanted = draft();
+    let (stream, ends) = (wanted.stream, wanted.window().to);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while store.recorded_to(stream).is_none_or(|to| to < ends) {
+        anyhow::ensure!(Instant::now() < deadline, "{stream} is not recorded: the volume has no room");
+        std::thread::sleep(Duration::from_millis(2));
+        append(store, draft())?;
         store.flush();
     }
     Ok(())
