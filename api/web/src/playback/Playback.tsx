@@ -248,12 +248,12 @@ function Running({
   };
 
   const move = (byUs: number) => () => {
-    if (document.activeElement?.closest("[role='radiogroup']")) return false;
+    if (document.activeElement?.closest("[role='radiogroup'], [role='application']")) return false;
     seek(engine.nowUs() + byUs);
   };
   useKeyTable("playback", {
     toggle() {
-      if (document.activeElement?.closest("button, a, [role='radio']")) return false;
+      if (document.activeElement?.closest("button, a, [role='radio'], [role='application']")) return false;
       engine.play(!playing);
       remember();
     },

@@ -67,7 +67,13 @@ function Drawing({ camera, region, onRegion }: { camera: Playable; region: strin
   const canvas = useRef<HTMLCanvasElement>(null);
   const [cursor, setCursor] = useState(COLUMNS * (ROWS / 2) + COLUMNS / 2);
   const [drag, setDrag] = useState<{ from: number; to: number }>();
-  const cells = cellsOf(region);
+  // The address follows a moment later, and keys do not wait for it.
+  const [cells, setCells] = useState(() => cellsOf(region));
+  useEffect(() => setCells(cellsOf(region)), [region]);
+  const choose = (next: Set<number>) => {
+    setCells(next);
+    onRegion(cellsText(next));
+  };
   const shown = new Set([...cells, ...(drag ? between(drag.from, drag.to) : [])]);
   useEffect(() => {
     const screen = document.querySelector(`li[data-camera="${camera.id}"]`);
@@ -83,18 +89,18 @@ function Drawing({ camera, region, onRegion }: { camera: Playable; region: strin
     return cellAt((event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height);
   };
   const end = () => {
-    if (drag) onRegion(cellsText(shown));
+    if (drag) choose(shown);
     setDrag(undefined);
   };
   const key = (event: KeyboardEvent) => {
     const next = stepped(cursor, event.code);
     if (next !== undefined) {
       setCursor(next);
-      if (event.shiftKey) onRegion(cellsText(new Set([...cells, cursor, next])));
+      if (event.shiftKey) choose(new Set([...cells, cursor, next]));
     } else if (event.code === "Space") {
-      if (cells.has(cursor)) cells.delete(cursor);
-      else cells.add(cursor);
-      onRegion(cellsText(cells));
+      const others = new Set(cells);
+      if (!others.delete(cursor)) others.add(cursor);
+      choose(others);
     } else return;
     event.preventDefault();
     event.stopPropagation();

@@ -1,0 +1,85 @@
+// "When did something move here?" in a real browser against a real room whose streets are never empty for long.
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { openBrowser, shoot, signIn } from "./browser.mjs";
+import { startRoom, until } from "./room.mjs";
+
+let room;
+let browser;
+let page;
+
+before(async () => {
+  room = await startRoom({ cameras: 2 });
+  browser = await openBrowser();
+  page = browser.page;
+  await signIn(page, room.url, "wang", room.passwords.wang);
+});
+
+after(async () => {
+  await browser?.close();
+  await room?.stop();
+});
+
+const api = (path) => page.evaluate(async (to) => (await fetch(`/api/v1${to}`)).json(), path);
+
+/** Movement anywhere in camera 1's picture during the last minutes. */
+async function moved() {
+  const now = Date.now() * 1000;
+  const answer = await api(`/motion?cameras=1&from_us=${now - 600e6}&to_us=${now}&join_s=0`);
+  return answer.spans?.length > 0 && answer;
+}
+
+/** A second of camera 1's footage that has some before it and some behind. */
+async function recorded() {
+  const now = Date.now() * 1000;
+  const answer = await api(`/coverage?cameras=1&stream=sub&from_us=${now - 600e6}&to_us=${now}&px=4000`);
+  const span = answer.rows[0].intervals.findLast(([from, to, code]) => code === 0 && to - from > 20e6);
+  return span && Math.floor(span[1] / 1e6) - 10;
+}
+
+test("what moves before a camera is found within seconds, with how much of the time was looked at", async () => {
+  const answer = await until("something moved", 120, moved);
+  const { share } = answer.coverage.cameras[0];
+  assert.ok(share > 0 && share < 1, `${share} of ten minutes was looked at`);
+  const health = await api("/health");
+  assert.ok(health.pictures.watched >= 1, JSON.stringify(health.pictures));
+});
+
+test("a region drawn on the picture answers with times that seek, and the timeline shows how much moved", async () => {
+  const seconds = await until("twenty seconds of footage", 60, recorded);
+  await page.goto(`${room.url}/playback?c=1&t=${seconds}&z=120&q=sub`);
+  await until("a picture is shown", 60, async () => (await page.locator('li[data-camera="1"]').getAttribute("data-shows")) !== "nothing");
+  await page.keyboard.press("KeyR");
+  const drawing = page.locator("[role=application]");
+  const box = await drawing.boundingBox();
+  await page.mouse.move(box.x + 4, box.y + box.height * 0.3);
+  await page.mouse.down();
+  await page.mouse.move(box.x + box.width - 4, box.y + box.height - 4, { steps: 5 });
+  await page.mouse.up();
+  assert.match(page.url(), /[?&]r=/);
+  await page.click("text=查找移动");
+  const first = page.locator("section[aria-label='区域搜索'] ul li button").first();
+  await first.waitFor();
+  assert.match(await page.locator("section[aria-label='区域搜索']").innerText(), /% 的时间有画面分析/);
+  await until("the timeline shows motion", 60, async () => (await page.locator("text=画面移动").count()) > 0);
+  await shoot(page, "region-search");
+  const before = new URL(page.url()).searchParams.get("t");
+  await first.click();
+  await until("the address follows", 20, () => new URL(page.url()).searchParams.get("t") !== before);
+  await page.reload();
+  await drawing.waitFor();
+  assert.ok((await drawing.locator("rect").count()) > 100, "a link opens the search with its region");
+});
+
+test("keys choose cells as a pointer does", async () => {
+  await page.click("section[aria-label='区域搜索'] >> text=清除");
+  const drawing = page.locator("[role=application]");
+  await drawing.focus();
+  for (const key of ["Space", "ArrowRight", "Space", "ArrowDown", "Space"]) await page.keyboard.press(key);
+  await until("three cells", 10, async () => /3 格/.test(await drawing.getAttribute("aria-label")));
+  await until("the address names them", 10, () => /r=304-305,337/.test(decodeURIComponent(page.url())));
+});
+
+test("nothing complained in the browser's console", () => {
+  assert.deepEqual(browser.complaints, []);
+});
