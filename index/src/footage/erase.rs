@@ -152,6 +152,7 @@ impl Keeper {
                 return Ok(Erased::default());
             }
             Head::Free | Head::Damaged if held.covers(stream, meta.window) => {
+                self.shared.ledger.kept(stream, meta.key.incarnation, meta.spans());
                 return Ok(Erased { kept_by_hold: u64::from(meta.records), ..Erased::default() });
             }
             // Nobody can tell any more what is where in it: all of it goes.
@@ -159,13 +160,16 @@ impl Keeper {
         };
         let mark = EraseMark { order: order.id, at: now };
         let (mut left, mut gone, mut windows) = (before, Vec::new(), Vec::<Window>::new());
-        let mut erased = Erased::default();
+        let (mut erased, mut kept) = (Erased::default(), Vec::new());
         let mut goes_on = false;
         for entry in left.iter_mut().filter(|entry| !entry.is_erased()) {
             let window = entry.window();
             let held = window.overlaps(order.order.window) && held.covers(stream, window);
             let goes = window.overlaps(order.order.window) && !held;
-            erased.kept_by_hold += u64::from(held);
+            if held {
+                erased.kept_by_hold += 1;
+                spans::join(&mut kept, window);
+            }
             if goes {
                 // What stays between two that go is not said to be gone, however short it is.
                 match windows.last_mut().filter(|last| goes_on && window.from <= last.to + spans::JOIN) {
@@ -184,6 +188,9 @@ impl Keeper {
             meta.spans().iter().for_each(|span| self.shared.ledger.lose(stream, *span, GapCause::Damaged, 0));
             windows = meta.spans().iter().map(|span| span.intersect(order.order.window)).collect();
             windows.retain(|window| !window.is_empty());
+        }
+        if !kept.is_empty() {
+            self.shared.ledger.kept(stream, meta.key.incarnation, &kept);
         }
         if erased.fragments == 0 && header.is_some() {
             return Ok(erased);

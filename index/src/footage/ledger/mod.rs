@@ -103,8 +103,8 @@ struct State {
     signs: Vec<(UtcMicros, UtcMicros)>,
     #[serde(default)]
     custody: Custody,
-    /// Segments that were begun at a time of which earlier footage had been removed, or of later: somebody set the clock back. By
-    /// incarnation, what had been removed then.
+    /// What others of a segment's time may be gone, and it is not: by incarnation. Of one that was begun where somebody had set the clock
+    /// back, what had been removed before; of one that an order passed over because it was held, what was held.
     #[serde(default)]
     anew: HashMap<u64, Vec<Window>>,
     /// Segments past their term, by incarnation, until their files say durably that they are free.
@@ -293,6 +293,26 @@ impl Ledger {
             }
             state.anew.insert(incarnation, gone.clone());
         }
+        self.note_anew(stream, incarnation, &gone);
+    }
+
+    /// An order passes over these times of a segment, because they are held. Whatever the order takes of the same time elsewhere, and
+    /// whenever the hold ends, this footage was not removed; durable on return.
+    pub(super) fn kept(&self, stream: StreamId, incarnation: u64, windows: &[Window]) {
+        let all = {
+            let mut state = lock(&self.state);
+            let known = state.anew.entry(incarnation).or_default();
+            let before = known.clone();
+            windows.iter().for_each(|window| spans::join(known, *window));
+            if *known == before {
+                return;
+            }
+            known.clone()
+        };
+        self.note_anew(stream, incarnation, &all);
+    }
+
+    fn note_anew(&self, stream: StreamId, incarnation: u64, gone: &[Window]) {
         let windows: Vec<_> = gone.iter().map(|window| [window.from, window.to]).collect();
         let body = json!({ "stream": stream, "incarnation": format!("{incarnation:016x}"), "windows_us": windows });
         if let Err(error) = self.notebook.note_durably(self.world.now(), "ledger.anew", body) {
