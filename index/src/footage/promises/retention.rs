@@ -77,6 +77,8 @@ struct Run {
     hold: Option<u64>,
     /// Fragments recorded so far, for the media clock.
     fragment: i64,
+    /// How often the clock was set: a step of it ends a run, as it does in a session.
+    steps: u32,
     sums: Sums,
 }
 
@@ -111,6 +113,7 @@ fn run(story: Story, seed: u64, days: u64) -> Sums {
         broken: false,
         hold: None,
         fragment: 0,
+        steps: 0,
         sums: Sums::default(),
     };
     for hour in 0..days * 24 {
@@ -135,6 +138,7 @@ impl Run {
     fn set_ahead(&mut self, micros: i64) {
         self.site.world.set_by(micros - self.off_us);
         self.off_us = micros;
+        self.steps += 1;
     }
 
     fn happen(&mut self, story: Story, hour: u64, turn: u64) {
@@ -168,7 +172,7 @@ impl Run {
             let film = |(stream, class): &(StreamId, RetentionClass)| {
                 // Six of them fill a file, so that nothing of it is given back when it is sealed.
                 let ticks = FRAGMENT.as_secs() as i64 * 90_000;
-                let mut draft = draft(*stream, self.fragment * 1800, 22_000, (self.fragment / 6) as u32);
+                let mut draft = draft(*stream, self.fragment * 1800, 22_000, (self.fragment / 6) as u32 + 10_000 * self.steps);
                 draft.units.iter_mut().for_each(|unit| unit.utc = now);
                 draft.duration = MediaTicks::new(ticks);
                 draft.retention = *class;
