@@ -173,18 +173,12 @@ mod tests {
 
     fn camera(number: u32, place: &[&str]) -> Camera {
         Camera {
-            id: CameraId::new(number).expect("a number"),
-            name: format!("camera {number}"),
             place: place.iter().map(|level| (*level).to_owned()).collect(),
-            main: CameraAddress::new("rtsp://192.0.2.1/").expect("an address"),
-            sub: None,
-            onvif: None,
-            transport: Default::default(),
-            driver: None,
-            retention: Default::default(),
-            priority: Default::default(),
-            audio: None,
-            enabled: true,
+            ..Camera::new(
+                CameraId::new(number).expect("a number"),
+                format!("camera {number}"),
+                CameraAddress::new("rtsp://192.0.2.1/").expect("an address"),
+            )
         }
     }
 

@@ -106,20 +106,11 @@ impl Room {
         change: impl FnOnce(&mut Camera),
     ) -> StreamId {
         let id = CameraId::new(number).expect("a number");
-        let mut camera = Camera {
+        let mut camera = Camera::new(
             id,
-            name: format!("camera {number}"),
-            place: Vec::new(),
-            main: CameraAddress::new(&fleet.url(number, StreamKind::Main)).expect("an address"),
-            sub: None,
-            onvif: None,
-            transport: Default::default(),
-            driver: None,
-            retention: Default::default(),
-            priority: Default::default(),
-            audio: None,
-            enabled: true,
-        };
+            format!("camera {number}"),
+            CameraAddress::new(&fleet.url(number, StreamKind::Main)).expect("an address"),
+        );
         change(&mut camera);
         self.cameras.lock().expect("no panic").insert(id, (camera, credentials));
         self.apply();

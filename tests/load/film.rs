@@ -86,22 +86,8 @@ pub(crate) fn reader(store: &Arc<Store>, journal: &Arc<Journal>, streams: &[Stre
         scopes: vec![Scope::Everything],
         must_change_password: false,
     };
-    let camera = |stream: &StreamId| -> Result<Camera> {
-        Ok(Camera {
-            id: stream.camera,
-            name: String::new(),
-            place: Vec::new(),
-            main: CameraAddress::new("rtsp://192.0.2.7/")?,
-            sub: None,
-            onvif: None,
-            transport: Default::default(),
-            driver: None,
-            retention: RetentionClass::Standard,
-            priority: Priority::Normal,
-            audio: None,
-            enabled: true,
-        })
-    };
+    let camera =
+        |stream: &StreamId| -> Result<Camera> { Ok(Camera::new(stream.camera, "", CameraAddress::new("rtsp://192.0.2.7/")?)) };
     let cameras = streams.iter().map(camera).collect::<Result<Vec<_>>>()?;
     let grant = person.may_all(Action::Playback, &cameras.iter().collect::<Vec<_>>())?;
     let request = AccessRequest {

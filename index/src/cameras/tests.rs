@@ -29,18 +29,8 @@ impl Fixture {
 
 fn camera(number: u32, name: &str) -> Camera {
     Camera {
-        id: id(number),
-        name: name.into(),
         place: vec!["东苑社区".into()],
-        main: CameraAddress::new(&format!("rtsp://192.0.2.{number}/main")).expect("an address"),
-        sub: None,
-        onvif: None,
-        transport: Default::default(),
-        driver: None,
-        retention: Default::default(),
-        priority: Default::default(),
-        audio: None,
-        enabled: true,
+        ..Camera::new(id(number), name, CameraAddress::new(&format!("rtsp://192.0.2.{number}/main")).expect("an address"))
     }
 }
 

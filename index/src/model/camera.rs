@@ -47,6 +47,27 @@ fn yes() -> bool {
     true
 }
 
+impl Camera {
+    /// A camera of which nothing is set that need not be: recorded, by one stream, without a place.
+    #[must_use]
+    pub fn new(id: CameraId, name: impl Into<String>, main: CameraAddress) -> Self {
+        Self {
+            id,
+            name: name.into(),
+            place: Vec::new(),
+            main,
+            sub: None,
+            onvif: None,
+            transport: Transport::default(),
+            driver: None,
+            retention: RetentionClass::default(),
+            priority: Priority::default(),
+            audio: None,
+            enabled: true,
+        }
+    }
+}
+
 /// An RTSP address without user information: `rtsp://192.0.2.7:554/Streaming/Channels/101`. Schemes: rtsp, rtsps.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

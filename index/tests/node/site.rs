@@ -29,18 +29,12 @@ pub(crate) fn window(from: i64, to: i64) -> Window {
 
 pub(crate) fn camera(number: u32, place: &str) -> Camera {
     Camera {
-        id: CameraId::new(number).expect("a number"),
-        name: format!("camera {number}"),
         place: vec![place.into()],
-        main: CameraAddress::new("rtsp://192.0.2.7/main").expect("an address"),
-        sub: None,
-        onvif: None,
-        transport: Default::default(),
-        driver: None,
-        retention: Default::default(),
-        priority: Default::default(),
-        audio: None,
-        enabled: true,
+        ..Camera::new(
+            CameraId::new(number).expect("a number"),
+            format!("camera {number}"),
+            CameraAddress::new("rtsp://192.0.2.7/main").expect("an address"),
+        )
     }
 }
 

@@ -321,20 +321,7 @@ mod tests {
     use std::sync::mpsc;
 
     fn camera(id: CameraId) -> Camera {
-        Camera {
-            id,
-            name: "南门岗亭".to_owned(),
-            place: Vec::new(),
-            main: index::model::CameraAddress::new("rtsp://192.0.2.7/main").expect("an address"),
-            sub: None,
-            onvif: None,
-            transport: Default::default(),
-            driver: None,
-            retention: Default::default(),
-            priority: Default::default(),
-            audio: None,
-            enabled: true,
-        }
+        Camera::new(id, "南门岗亭", index::model::CameraAddress::new("rtsp://192.0.2.7/main").expect("an address"))
     }
 
     #[test]

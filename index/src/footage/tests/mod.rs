@@ -1,8 +1,10 @@
 //! The store as its users see it: on a real directory, with real bitstreams where players judge.
 
+mod absent;
 mod clips;
 mod crash;
 mod disks;
+mod gates;
 mod keeping;
 mod play;
 mod store;
@@ -135,20 +137,7 @@ pub(super) fn reader(store: &Arc<Store>, journal: &Arc<Journal>, streams: &[Stre
         must_change_password: false,
     };
     let address = CameraAddress::new("rtsp://192.0.2.7/").expect("an address");
-    let camera = Camera {
-        id: streams[0].camera,
-        name: "gate".into(),
-        place: vec![],
-        main: address,
-        sub: None,
-        onvif: None,
-        transport: Default::default(),
-        driver: None,
-        retention: RetentionClass::Standard,
-        priority: Priority::Normal,
-        audio: None,
-        enabled: true,
-    };
+    let camera = Camera::new(streams[0].camera, "gate", address);
     let grant = person.may(Action::Playback, Some(&camera)).expect("an operator may");
     let purpose = Purpose::new(Category::Duty, "reading what was recorded", None).expect("a purpose");
     let request = AccessRequest {

@@ -194,18 +194,8 @@ impl Device {
 
 fn camera(address: &DeviceAddress) -> Camera {
     Camera {
-        id: crate::testing::stream().camera,
-        name: "南门岗亭".to_owned(),
-        place: Vec::new(),
-        main: CameraAddress::new("rtsp://127.0.0.1/x").expect("an address"),
-        sub: None,
         onvif: Some(address.clone()),
-        transport: Default::default(),
-        driver: None,
-        retention: Default::default(),
-        priority: Default::default(),
-        audio: None,
-        enabled: true,
+        ..Camera::new(crate::testing::stream().camera, "南门岗亭", CameraAddress::new("rtsp://127.0.0.1/x").expect("an address"))
     }
 }
 
