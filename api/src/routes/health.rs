@@ -4,7 +4,7 @@ use super::cameras::statuses;
 use crate::{
     authority::Authority,
     node::{Node, Shared},
-    refusal::{Refusal, Words},
+    refusal::{Refusal, Words, words},
 };
 use axum::Json;
 use index::{
@@ -16,12 +16,14 @@ use serde::Serialize;
 use std::time::Duration;
 use utoipa::ToSchema;
 
+mod keeping;
 mod pictures;
 mod problems;
 mod pull_points;
 mod volumes;
 
-use problems::{camera_problem, keeping_problems, node_problems};
+use keeping::keeping_problems;
+use problems::{camera_problem, node_problems};
 
 /// A stream that plays and has had nothing stored for that long is not being recorded.
 const STALE: Duration = Duration::from_secs(15);
@@ -108,6 +110,20 @@ struct Problem {
     severity: Severity,
     state: Words,
     remedy: Words,
+}
+
+impl Problem {
+    /// One of the node as a whole.
+    fn of_node(kind: &str, severity: Severity, since: Option<UtcMicros>, state: Words, remedy: Words) -> Self {
+        Self { kind: kind.to_owned(), camera: None, since_us: since.map(UtcMicros::as_micros), severity, state, remedy }
+    }
+
+    /// One of a camera, which is named before what is said of it.
+    fn of_camera(camera: &Camera, kind: &str, severity: Severity, since: Option<UtcMicros>, state: Words, remedy: Words) -> Self {
+        let state =
+            words(format!("{} {}：{}", camera.id, camera.name, state.zh), format!("{} {}: {}", camera.id, camera.name, state.en));
+        Self { camera: Some(camera.id), ..Self::of_node(kind, severity, since, state, remedy) }
+    }
 }
 
 #[derive(Serialize, ToSchema, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -25,17 +25,11 @@ pub(super) fn problems(node: &Node, cameras: &[Camera], now: UtcMicros) -> Vec<P
 fn away(camera: &Camera, status: PullStatus, now: UtcMicros) -> Option<Problem> {
     let trouble = status.trouble.filter(|_| !status.subscribed && now.since(status.since) > PATIENCE)?;
     let (zh, en, remedy) = said(trouble);
-    Some(Problem {
-        kind: "events_not_pulled".to_owned(),
-        camera: Some(camera.id),
-        since_us: Some(status.since.as_micros()),
-        severity: Severity::Medium,
-        state: words(
-            format!("{} {}：收不到摄像机事件（{zh}）；录像不受影响", camera.id, camera.name),
-            format!("{} {}: its events do not come ({en}); recording is not affected", camera.id, camera.name),
-        ),
-        remedy,
-    })
+    let state = words(
+        format!("收不到摄像机事件（{zh}）；录像不受影响"),
+        format!("its events do not come ({en}); recording is not affected"),
+    );
+    Some(Problem::of_camera(camera, "events_not_pulled", Severity::Medium, Some(status.since), state, remedy))
 }
 
 fn said(trouble: PullTrouble) -> (&'static str, &'static str, Words) {
@@ -74,15 +68,10 @@ fn clock(camera: &Camera, status: PullStatus) -> Option<Problem> {
     let ahead = status.clock_ahead_s.filter(|ahead| ahead.unsigned_abs() > CLOCK_OFF_S)?;
     let off = ahead.unsigned_abs();
     let (zh, en) = if ahead > 0 { ("快", "ahead") } else { ("慢", "behind") };
-    Some(Problem {
-        kind: "camera_clock_off".to_owned(),
-        camera: Some(camera.id),
-        since_us: None,
-        severity: Severity::Info,
-        state: words(
-            format!("{} {}：摄像机时钟{zh} {off} 秒；录像和事件按本机时间", camera.id, camera.name),
-            format!("{} {}: its clock is {off} s {en}; footage and events go by this node's", camera.id, camera.name),
-        ),
-        remedy: words("请在摄像机上设置时间同步（NTP）", "Set a time server (NTP) in the camera"),
-    })
+    let state = words(
+        format!("摄像机时钟{zh} {off} 秒；录像和事件按本机时间"),
+        format!("its clock is {off} s {en}; footage and events go by this node's"),
+    );
+    let remedy = words("请在摄像机上设置时间同步（NTP）", "Set a time server (NTP) in the camera");
+    Some(Problem::of_camera(camera, "camera_clock_off", Severity::Info, None, state, remedy))
 }
