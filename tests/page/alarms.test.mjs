@@ -1,27 +1,18 @@
 // Alarms in a real browser against a real room, whose cameras tell on their metadata tracks what crosses their lines: a rule is made
 // with its rate in sight, the dock calls with the footage playing, and one key takes an alarm on. In order, as on a shift.
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { openBrowser, shoot, signIn } from "./browser.mjs";
-import { startRoom, until } from "./room.mjs";
+import { test } from "node:test";
+import { shoot } from "./browser.mjs";
+import { until } from "./room.mjs";
+import { onShift } from "./shift.mjs";
 
 let room;
-let browser;
 let page;
-
-before(async () => {
-  room = await startRoom({ cameras: 2 });
-  browser = await openBrowser();
-  page = browser.page;
-  await signIn(page, room.url, "wang", room.passwords.wang);
+let api;
+let complaints;
+onShift({ cameras: 2 }, (begun) => {
+  ({ room, page, api, complaints } = begun);
 });
-
-after(async () => {
-  await browser?.close();
-  await room?.stop();
-});
-
-const api = (path) => page.evaluate(async (to) => (await fetch(`/api/v1${to}`)).json(), path);
 const dock = () => page.locator("aside[data-urgency]");
 
 test("how often a rule would have called is shown before it is saved", async () => {
@@ -72,5 +63,5 @@ test("a key leads from the alarm to its footage five seconds before", async () =
 
 test("nothing complained in the browser's console", () => {
   // A loop that asks for the sub-stream's last second before it is stored is answered with 404, and asks again.
-  assert.deepEqual(browser.complaints.filter((text) => !text.includes("/footage/")), []);
+  assert.deepEqual(complaints.filter((text) => !text.includes("/footage/")), []);
 });

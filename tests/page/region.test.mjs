@@ -1,26 +1,17 @@
 // "When did something move here?" in a real browser against a real room whose streets are never empty for long.
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { openBrowser, shoot, signIn } from "./browser.mjs";
-import { startRoom, until } from "./room.mjs";
+import { test } from "node:test";
+import { shoot } from "./browser.mjs";
+import { until } from "./room.mjs";
+import { onShift } from "./shift.mjs";
 
 let room;
-let browser;
 let page;
-
-before(async () => {
-  room = await startRoom({ cameras: 2 });
-  browser = await openBrowser();
-  page = browser.page;
-  await signIn(page, room.url, "wang", room.passwords.wang);
+let api;
+let complaints;
+onShift({ cameras: 2 }, (begun) => {
+  ({ room, page, api, complaints } = begun);
 });
-
-after(async () => {
-  await browser?.close();
-  await room?.stop();
-});
-
-const api = (path) => page.evaluate(async (to) => (await fetch(`/api/v1${to}`)).json(), path);
 
 /** Movement anywhere in camera 1's picture during the last minutes. */
 async function moved() {
@@ -81,5 +72,5 @@ test("keys choose cells as a pointer does", async () => {
 });
 
 test("nothing complained in the browser's console", () => {
-  assert.deepEqual(browser.complaints, []);
+  assert.deepEqual(complaints, []);
 });
