@@ -1,30 +1,23 @@
-//! The index as a projection of the journal: one thread reads records in order and puts the events among them into days.
-//!
-//! The thread owns all writing; whoever asks reads beside it. Each day's commit carries the journal's number, and a note
-//! beside the days says up to where *all* of them are complete: a start goes on from there, and what a day has beyond it is
-//! skipped (E3). A day that does not open is set aside and made again from the journal, while the others serve.
-//!
-//! - E4: an event is findable within a second of being durable, if the index keeps up; how far it is, every answer says.
-//! - E5: the index never keeps the node from starting, and the journal never waits for it (I10).
+//! The thread that writes the index: reads the journal in order, puts its events into their days, and commits as seldom as the promise
+//! of finding them within a second allows.
 
-use super::day::{Day, Glimpse, day_of};
-use crate::durable::{self, FileError};
-use crate::journal::{Journal, JournalError, Seq};
-use crate::model::{NodeId, UtcMicros};
+use super::{
+    super::day::{Day, Glimpse, day_of},
+    DayReader, IndexError, Shared, day_dirs, day_name, lock, mend,
+};
+use crate::{
+    durable,
+    journal::Seq,
+    model::{NodeId, UtcMicros},
+};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     ops::ControlFlow,
-    path::{Path, PathBuf},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError, RwLock,
-        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
-    },
-    thread::JoinHandle,
+    sync::{Arc, PoisonError, atomic::Ordering},
     time::{Duration, Instant},
 };
-use tantivy::TantivyError;
 
 /// An event is to be findable so soon, also one that just missed a commit and waits for the next one (E4).
 const FINDABLE: Duration = Duration::from_millis(900);
@@ -46,62 +39,6 @@ const REST_AFTER: Duration = Duration::from_secs(60);
 /// The layout of the index's files. Another one means: make it anew.
 const LAYOUT: u32 = 1;
 
-/// How the index is kept.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct IndexLimits {
-    /// How many days of events stay findable, the present one included. Default 180.
-    pub keep_days: u32,
-}
-
-impl Default for IndexLimits {
-    fn default() -> Self {
-        Self { keep_days: 180 }
-    }
-}
-
-/// Why the index is not as it should be.
-#[derive(Debug, thiserror::Error)]
-pub enum IndexError {
-    /// The journal does not read back.
-    #[error("the journal does not read back, so the event index cannot follow it")]
-    Journal(#[from] JournalError),
-    /// The index's files do not read back, or the disk refuses.
-    #[error("the event index in {path} does not work: {source}", path = path.display())]
-    Index {
-        /// Which day's directory.
-        path: PathBuf,
-        /// What it says.
-        source: TantivyError,
-    },
-    /// The disk refused.
-    #[error(transparent)]
-    File(#[from] FileError),
-}
-
-/// How far the index is, for everybody who asks.
-#[derive(Default)]
-pub(super) struct Progress {
-    /// Everything up to here can be found.
-    pub(super) seq: AtomicU64,
-    /// When the newest record that can be found was received, microseconds.
-    pub(super) at: AtomicI64,
-    /// Events put in since start.
-    pub(super) added: AtomicU64,
-    /// Whether days are being made anew.
-    pub(super) rebuilding: AtomicBool,
-    /// What keeps it from following.
-    pub(super) problem: Mutex<Option<String>>,
-}
-
-/// The days that can be read, by number.
-pub(super) type Days = RwLock<BTreeMap<i64, Arc<DayReader>>>;
-
-/// What a question needs of a day.
-pub(super) struct DayReader {
-    pub(super) fields: super::day::Fields,
-    pub(super) reader: tantivy::IndexReader,
-}
-
 #[derive(Serialize, Deserialize)]
 struct Note {
     layout: u32,
@@ -110,65 +47,20 @@ struct Note {
     at: UtcMicros,
 }
 
-/// The index of a node's events.
-pub(super) struct Shared {
-    pub(super) root: PathBuf,
-    pub(super) journal: Arc<Journal>,
-    pub(super) days: Days,
-    pub(super) progress: Progress,
-    /// Days that a question found broken.
-    pub(super) suspects: Mutex<BTreeSet<i64>>,
-    stop: AtomicBool,
-    limits: IndexLimits,
-}
-
-/// Starts following the journal.
-pub(super) fn start(
-    root: &Path,
-    journal: Arc<Journal>,
-    limits: IndexLimits,
-) -> Result<(Arc<Shared>, JoinHandle<()>), IndexError> {
-    fs::create_dir_all(root).map_err(|source| FileError { doing: "create", path: root.to_owned(), source })?;
-    let shared = Arc::new(Shared {
-        root: root.to_owned(),
-        journal,
-        days: RwLock::default(),
-        progress: Progress::default(),
-        suspects: Mutex::default(),
-        stop: AtomicBool::new(false),
-        limits,
-    });
-    let mut follower = Follower::open(Arc::clone(&shared))?;
-    let thread = std::thread::Builder::new().name("events".into()).spawn(move || follower.run());
-    let thread = thread.map_err(|source| FileError { doing: "start the thread of", path: root.to_owned(), source })?;
-    Ok((shared, thread))
-}
-
-impl Shared {
-    /// Tells the thread to end after what it has is findable.
-    pub(super) fn stop(&self) {
-        self.stop.store(true, Ordering::Release);
-    }
-
-    fn stopping(&self) -> bool {
-        self.stop.load(Ordering::Acquire)
-    }
-}
-
-/// The writing side.
-struct Follower {
-    shared: Arc<Shared>,
-    days: BTreeMap<i64, Day>,
+/// The writing side: see the module.
+pub(super) struct Follower {
+    pub(super) shared: Arc<Shared>,
+    pub(super) days: BTreeMap<i64, Day>,
     /// When each writing day was last added to.
-    touched: BTreeMap<i64, Instant>,
-    cursor: Seq,
-    cursor_at: UtcMicros,
-    broken: BTreeSet<i64>,
-    waiting: u64,
-    waiting_since: Option<Instant>,
+    pub(super) touched: BTreeMap<i64, Instant>,
+    pub(super) cursor: Seq,
+    pub(super) cursor_at: UtcMicros,
+    pub(super) broken: BTreeSet<i64>,
+    pub(super) waiting: u64,
+    pub(super) waiting_since: Option<Instant>,
     /// How long an event waits for a commit now.
-    patience: Duration,
-    noted: Instant,
+    pub(super) patience: Duration,
+    pub(super) noted: Instant,
 }
 
 /// How long events wait for the commit after one that took so long.
@@ -178,7 +70,7 @@ fn patience_after(commit: Duration) -> Duration {
 }
 
 impl Follower {
-    fn open(shared: Arc<Shared>) -> Result<Self, IndexError> {
+    pub(super) fn open(shared: Arc<Shared>) -> Result<Self, IndexError> {
         let mut follower = Self {
             days: BTreeMap::new(),
             touched: BTreeMap::new(),
@@ -213,13 +105,6 @@ impl Follower {
         Ok(follower)
     }
 
-    fn discard_all(&self) -> Result<(), IndexError> {
-        for (_, path) in day_dirs(&self.shared.root) {
-            fs::remove_dir_all(&path).map_err(|source| FileError { doing: "remove", path, source })?;
-        }
-        Ok(())
-    }
-
     fn open_days(&mut self) -> Result<(), IndexError> {
         for (number, path) in day_dirs(&self.shared.root) {
             match Day::open(&path) {
@@ -232,31 +117,13 @@ impl Follower {
         Ok(())
     }
 
-    fn publish(&mut self, number: i64, day: Day) {
+    pub(super) fn publish(&mut self, number: i64, day: Day) {
         let reader = DayReader { fields: day.fields, reader: day.reader.clone() };
         self.shared.days.write().unwrap_or_else(PoisonError::into_inner).insert(number, Arc::new(reader));
         self.days.insert(number, day);
     }
 
-    /// A day that does not work is moved out of the way, for whoever wants to know why, and made again.
-    fn set_aside(&mut self, number: i64, why: &str) {
-        self.shared.days.write().unwrap_or_else(PoisonError::into_inner).remove(&number);
-        self.days.remove(&number);
-        self.touched.remove(&number);
-        let path = self.shared.root.join(day_name(number));
-        let aside = self.shared.root.join(format!("aside-{}", day_name(number)));
-        let _ = fs::remove_dir_all(&aside);
-        let moved = fs::rename(&path, &aside).or_else(|_| fs::remove_dir_all(&path));
-        tracing::error!(
-            day = day_name(number),
-            why,
-            moved = moved.is_ok(),
-            "a day of the event index does not work; it is made anew from the journal"
-        );
-        self.broken.insert(number);
-    }
-
-    fn run(&mut self) {
+    pub(super) fn run(&mut self) {
         let mut patience = Duration::from_millis(200);
         loop {
             let result = self.repair().and_then(|()| self.turn());
@@ -270,7 +137,7 @@ impl Follower {
                 Err(error) => {
                     if let IndexError::Index { path, source } = &error
                         && let Some((number, _)) = day_dirs(&self.shared.root).into_iter().find(|(_, dir)| dir == path)
-                        && is_damage(source)
+                        && mend::is_damage(source)
                     {
                         self.set_aside(number, &source.to_string());
                     }
@@ -302,20 +169,6 @@ impl Follower {
         while Instant::now() < until && !self.shared.stopping() {
             std::thread::sleep(Duration::from_millis(50));
         }
-    }
-
-    /// What was added and not committed is gone with the writers; the days know how far they are complete.
-    fn abandon(&mut self) {
-        let root = self.shared.root.clone();
-        for number in std::mem::take(&mut self.touched).into_keys() {
-            self.days.remove(&number);
-            match Day::open(&root.join(day_name(number))) {
-                Ok(day) => self.publish(number, day),
-                Err(error) => self.set_aside(number, &error.to_string()),
-            }
-        }
-        self.cursor = Seq::new(self.shared.progress.seq.load(Ordering::Relaxed));
-        (self.waiting, self.waiting_since) = (0, None);
     }
 
     /// Reads on, and commits when it is time.
@@ -395,7 +248,7 @@ impl Follower {
         }
     }
 
-    fn commit(&mut self) -> Result<(), IndexError> {
+    pub(super) fn commit(&mut self) -> Result<(), IndexError> {
         let begun = Instant::now();
         for day in self.days.values_mut().filter(|day| day.is_dirty()) {
             day.commit(self.cursor).map_err(|source| IndexError::Index { path: day.path.clone(), source })?;
@@ -451,53 +304,6 @@ impl Follower {
         Ok(())
     }
 
-    /// Makes broken days anew from the journal's files that can hold events of theirs.
-    fn repair(&mut self) -> Result<(), IndexError> {
-        let suspects = std::mem::take(&mut *lock(&self.shared.suspects));
-        for number in suspects {
-            if self.days.contains_key(&number) {
-                self.set_aside(number, "a question could not be answered from it");
-            }
-        }
-        if self.broken.is_empty() {
-            return Ok(());
-        }
-        self.shared.progress.rebuilding.store(true, Ordering::Relaxed);
-        if self.waiting > 0 {
-            self.commit()?;
-        }
-        while let Some(number) = self.broken.first().copied() {
-            self.remake(number)?;
-            self.broken.remove(&number);
-            tracing::info!(day = day_name(number), "a day of the event index was made anew");
-        }
-        self.shared.progress.rebuilding.store(false, Ordering::Relaxed);
-        Ok(())
-    }
-
-    fn remake(&mut self, number: i64) -> Result<(), IndexError> {
-        let path = self.shared.root.join(day_name(number));
-        let failed = |source| IndexError::Index { path: path.clone(), source };
-        if path.exists() {
-            fs::remove_dir_all(&path).map_err(|source| FileError { doing: "remove", path: path.clone(), source })?;
-        }
-        let mut day = Day::open(&path).map_err(failed)?;
-        let mut result = Ok(());
-        self.shared.journal.visit(Seq::new(1), self.cursor, |seen| {
-            if let Some(glimpse) = Glimpse::of(seen)
-                && day_of(glimpse.time) == number
-                && let Err(error) = day.add(&glimpse)
-            {
-                result = Err(error);
-                return ControlFlow::Break(());
-            }
-            ControlFlow::Continue(())
-        })?;
-        result.and_then(|()| day.rest(self.cursor)).map_err(failed)?;
-        self.publish(number, day);
-        Ok(())
-    }
-
     fn finish(&mut self) -> Result<(), IndexError> {
         self.commit()?;
         for day in self.days.values_mut() {
@@ -505,36 +311,6 @@ impl Follower {
         }
         self.note()
     }
-}
-
-/// Whether an error says that the files are not an index, rather than that the disk is full or refuses.
-fn is_damage(error: &TantivyError) -> bool {
-    !matches!(error, TantivyError::IoError(_) | TantivyError::LockFailure(..) | TantivyError::OpenDirectoryError(_))
-}
-
-/// `2026-11-23` for a day's number.
-pub(super) fn day_name(number: i64) -> String {
-    let text = UtcMicros::from_micros(number * 86_400_000_000).to_string();
-    text.split('T').next().unwrap_or_default().to_owned()
-}
-
-/// The days' directories, oldest first.
-pub(super) fn day_dirs(root: &Path) -> Vec<(i64, PathBuf)> {
-    let entries = fs::read_dir(root).into_iter().flatten().flatten();
-    let mut days: Vec<(i64, PathBuf)> =
-        entries.filter_map(|entry| Some((day_number(entry.file_name().to_str()?)?, entry.path()))).collect();
-    days.sort();
-    days
-}
-
-fn day_number(name: &str) -> Option<i64> {
-    let date: jiff::civil::Date = name.parse().ok()?;
-    let number = jiff::civil::Date::constant(1970, 1, 1).until(date).ok()?.get_days();
-    (day_name(i64::from(number)) == name).then_some(i64::from(number))
-}
-
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -545,14 +321,5 @@ mod tests {
     fn events_are_findable_in_time_by_the_fewest_commits_and_a_slow_disk_is_left_a_third_of_its_time() {
         let millis = |commit| patience_after(Duration::from_millis(commit)).as_millis();
         assert_eq!([millis(5), millis(200), millis(300), millis(600), millis(9_000)], [650, 500, 300, 300, 350]);
-    }
-
-    #[test]
-    fn a_day_is_named_by_its_date() {
-        for name in ["1970-01-01", "2026-11-23", "2028-02-29"] {
-            assert_eq!(day_number(name).map(day_name).as_deref(), Some(name));
-        }
-        assert_eq!(day_number("aside-2026-11-23"), None);
-        assert_eq!(day_number("2026-11-31"), None);
     }
 }
