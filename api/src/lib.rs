@@ -13,6 +13,7 @@ pub mod diagnosis;
 pub mod doors;
 pub mod exports;
 pub mod figures;
+pub mod gaps;
 pub mod headers;
 pub mod hooks;
 pub mod media_frame;

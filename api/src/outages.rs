@@ -145,7 +145,7 @@ pub fn record(events: &[CameraEvent], camera_of: impl Fn(CameraId) -> Option<Cam
 }
 
 /// The levels that all places begin with.
-fn common(places: &[Vec<String>]) -> Vec<String> {
+pub(crate) fn common(places: &[Vec<String>]) -> Vec<String> {
     let Some((first, rest)) = places.split_first() else { return Vec::new() };
     let shared = |depth: &usize| rest.iter().all(|place| place.get(*depth) == first.get(*depth));
     (0..first.len()).take_while(shared).map(|depth| first[depth].clone()).collect()

@@ -9,6 +9,7 @@ use crate::{
     diagnosis,
     exports::Exports,
     figures::Figures,
+    gaps::Gaps,
     headers::Hosts,
     hooks::Hooks,
     memory,
@@ -66,6 +67,8 @@ const HASHES_AT_ONCE: usize = 2;
 const CAMERA_EVENTS: usize = 8192;
 /// How often it is looked whether what was held back is due.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How often the ledger is looked at for gaps that are over.
+const GAPS_EVERY: Duration = Duration::from_secs(3);
 
 /// Questions to the index of events at once: each is some tens of milliseconds of a core.
 const SEARCHES_AT_ONCE: usize = 2;
@@ -78,7 +81,7 @@ pub struct Room {
     pub address: SocketAddr,
     handle: Handle<SocketAddr>,
     serving: tokio::task::JoinHandle<std::io::Result<()>>,
-    sweeping: tokio::task::JoinHandle<()>,
+    sweeping: [tokio::task::JoinHandle<()>; 2],
     hearing: (oneshot::Sender<()>, tokio::task::JoinHandle<()>),
     /// Held, not read: whoever holds it is this node.
     _state: StateDir,
@@ -191,7 +194,8 @@ impl Room {
             .first_request_timeout(HEADER_PATIENCE);
         server.http_builder().http1().header_read_timeout(HEADER_PATIENCE);
         let serving = tokio::spawn(server.serve(app));
-        let sweeping = tokio::spawn(sweep(node.clone()));
+        let gaps = Gaps::open(&state.gaps(), &node.journal, UtcMicros::now());
+        let sweeping = [tokio::spawn(sweep(node.clone())), tokio::spawn(tell_gaps(node.clone(), gaps))];
         let (ended, end) = oneshot::channel();
         let hearing = (ended, tokio::spawn(hear(told, end, Arc::clone(&node.journal), Arc::clone(&node.catalogue))));
         tracing::info!(%address, fingerprint, cameras = node.catalogue.list().len(), "recording, and listening for HTTPS");
@@ -222,7 +226,7 @@ impl Room {
     pub async fn drain(self) {
         tracing::info!("stopping");
         let Self { node, handle, serving, sweeping, hearing: (ended, hearing), .. } = self;
-        sweeping.abort();
+        sweeping.iter().for_each(tokio::task::JoinHandle::abort);
         node.logins.end_all();
         node.exports.stop();
         handle.graceful_shutdown(Some(GRACE));
@@ -429,5 +433,23 @@ async fn sweep(node: Shared) {
         if swept.is_err() {
             tracing::error!("old exports could not be looked through");
         }
+    }
+}
+
+/// Tells of gaps in recordings as the ledger comes to know them.
+async fn tell_gaps(node: Shared, mut gaps: Gaps) {
+    let mut turns = tokio::time::interval(GAPS_EVERY);
+    turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        turns.tick().await;
+        let looked = node.blocking(move |node| {
+            gaps.look(node, UtcMicros::now(), Instant::now());
+            gaps
+        });
+        let Ok(next) = looked.await else {
+            tracing::error!("gaps in recordings are told no more until the node is started anew; the ledger has them all");
+            return;
+        };
+        gaps = next;
     }
 }

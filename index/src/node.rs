@@ -109,6 +109,12 @@ impl StateDir {
         self.path.join("hooks")
     }
 
+    /// The file that says of which gaps in recordings nothing was told yet.
+    #[must_use]
+    pub fn gaps(&self) -> PathBuf {
+        self.path.join("gaps.json")
+    }
+
     /// The file of people.
     #[must_use]
     pub fn people(&self) -> PathBuf {

@@ -82,6 +82,18 @@ impl Node {
         self.room.reload(&file).await.expect("taken");
     }
 
+    /// Stops the room and starts it again on what it left, when the cameras have filmed so much that nobody recorded.
+    pub(crate) async fn restart_after(self, away: Duration) -> Self {
+        let Self { room, fleet, folder, config } = self;
+        room.drain().await;
+        let stopped = Instant::now();
+        while stopped.elapsed() < away {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let room = Room::start(Config::load(&folder.path().join("room.toml")).expect("valid")).await.expect("a room");
+        Self { room, fleet, folder, config }
+    }
+
     /// Signs in as the page does, purpose included.
     pub(crate) async fn sign_in(&self, name: &str) -> Client {
         self.sign_in_for(name, Some("夜间巡查")).await

@@ -283,8 +283,8 @@ impl Hook {
     }
 }
 
-/// Writes a file whole or not at all.
-fn keep(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
+/// Writes a small file whole or not at all.
+pub(crate) fn keep(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let fresh = file.with_extension("new");
     let mut open = std::fs::File::create(&fresh)?;
     open.write_all(bytes)?;

@@ -128,7 +128,7 @@ fn causes() -> BTreeMap<u8, Cause> {
 }
 
 /// What a cause is called.
-pub(super) fn cause_words(cause: GapCause) -> Words {
+pub(crate) fn cause_words(cause: GapCause) -> Words {
     match cause {
         GapCause::NotConfigured => words("未配置", "not configured"),
         GapCause::Paused => words("已暂停", "paused"),

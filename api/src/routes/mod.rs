@@ -25,6 +25,8 @@ mod tree;
 mod version;
 mod wire;
 
+pub(crate) use coverage::cause_words;
+
 use crate::{
     doors::{Door, Doors, Entry},
     headers,
