@@ -78,6 +78,12 @@ const STATES = [
     await dialog(page);
   }],
   ["events", "/events", shown],
+  ["events with the player", "/events", async (page) => {
+    await page.waitForSelector("[data-view=grid] [data-event]");
+    await page.keyboard.press("Enter");
+    await page.waitForSelector("section:has(header) button");
+  }],
+  ["events as a table", "/events?w=table", (page) => page.waitForSelector("[data-view=table] [data-event]")],
   ["events narrowed to nothing", "/events?q=zzzz&v=alarm&c=1&h=22-6", shown],
   ["health", "/health", (page) => page.waitForSelector("tr[data-camera]")],
   ["ledger", "/health/ledger", shown],

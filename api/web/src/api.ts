@@ -196,6 +196,9 @@ export const api = {
   exportJob: (id: string, signal?: AbortSignal) =>
     json<ExportJob>("GET", `/exports/${encodeURIComponent(id)}`, undefined, signal),
   events: (wish: EventsWish, signal?: AbortSignal) => json<EventsAnswer>("GET", `/events${query(wish)}`, undefined, signal),
+  /** The picture of the last key unit before an instant, as JPEG. */
+  still: async (camera: number, stream: StreamKind, at_us: UtcMicros, width: number, signal?: AbortSignal): Promise<Blob> =>
+    (await request("GET", `/stills/${camera}${query({ stream, at_us, width })}`, undefined, signal)).blob(),
   eventKinds: (signal?: AbortSignal) => json<EventKinds>("GET", "/events/kinds", undefined, signal),
   motion: (wish: MotionWish, signal?: AbortSignal) =>
     json<MotionAnswer>("GET", `/motion${query(wish)}`, undefined, signal, PATIENCE_FOR_SUMS_MS),

@@ -14,7 +14,9 @@ import { type EventsAddress, kindsOf, RANGES, type Range, SEVERITIES, setFilters
 import { Coverage } from "./Coverage";
 import styles from "./Events.module.css";
 import { useFeed } from "./feed";
+import { Grid, useCheapStream } from "./Grid";
 import { Histogram } from "./Histogram";
+import { Preview } from "./Preview";
 import { Results } from "./Results";
 
 const PAGE = 50;
@@ -78,6 +80,10 @@ export function Events() {
     if (!event || event.camera === null || !me || !mayWatch(me)) return false;
     go({ to: "/playback", search: { c: String(event.camera), t: event.time_us / 1e6 - LEAD_S, z: 120 } });
   };
+  const watch = me !== undefined && mayWatch(me);
+  const streamOf = useCheapStream();
+  const play = (event: FoundEvent | undefined) => (event && watch ? void change({ e: event.id }) : false);
+  const shown = events.find(({ id }) => id === address.e);
   const select = (index: number) => {
     if (index < 0 || events.length === 0) return;
     if (index >= events.length - 5 && query.hasNextPage && !query.isFetchingNextPage) void query.fetchNextPage();
@@ -87,7 +93,10 @@ export function Events() {
     search: () => document.querySelector<HTMLInputElement>("input[name='q']")?.focus(),
     next: () => select(at + 1),
     previous: () => select(at - 1),
-    open: () => (document.activeElement?.closest("button:not([data-event]), a") ? false : open(events[at])),
+    play: () => (document.activeElement?.closest("button:not([data-event]), a") ? false : play(events[at])),
+    open: () => open(events[at]),
+    close: () => (address.e === undefined ? false : void change({ e: undefined })),
+    view: () => void change({ w: address.w ? undefined : "table" }),
     range({ code }) {
       const range = (Object.keys(RANGES) as Range[])[Number(code.slice(-1)) - 1];
       if (!range) return false;
@@ -96,6 +105,7 @@ export function Events() {
     newest: refresh,
   });
 
+  const List = address.w === "table" ? Results : Grid;
   return (
     <div className={styles.page}>
       <div className={styles.head}>
@@ -137,20 +147,43 @@ export function Events() {
           </Button>
         )}
         {live && <span className={health.dim}>{words(`feed_${feed}`)}</span>}
+        <Choice
+          label={words("events_view")}
+          value={address.w ?? "grid"}
+          options={[
+            { value: "grid", text: words("events_grid") },
+            { value: "table", text: words("events_table") },
+          ]}
+          onChange={(value) => change({ w: value === "table" ? "table" : undefined })}
+        />
       </div>
       {answer.state === "failed" && <NoticeBox notice={answer.notice} />}
       {answer.state === "ready" && query.error && <NoticeBox notice={noticeOf(query.error)} />}
       {answer.state === "loading" && <p>{words("loading")}</p>}
       {answer.state === "ready" && events.length === 0 && <Nothing address={address} change={change} />}
       {events.length > 0 && (
-        <Results
-          events={events}
-          at={at}
-          stale={query.isPlaceholderData || query.error !== null}
-          onSelect={select}
-          onOpen={open}
-          more={query.hasNextPage ? () => void query.fetchNextPage() : undefined}
-        />
+        <div className={styles.found}>
+          <List
+            events={events}
+            at={at}
+            playing={shown?.id}
+            stale={query.isPlaceholderData || query.error !== null}
+            mayWatch={watch}
+            onSelect={select}
+            onPlay={play}
+            onOpen={open}
+            more={query.hasNextPage ? () => void query.fetchNextPage() : undefined}
+          />
+          {shown && watch && (
+            <Preview
+              key={shown.id}
+              event={shown}
+              stream={shown.camera === null ? undefined : streamOf(shown.camera)}
+              onOpen={() => open(shown)}
+              onClose={() => change({ e: undefined })}
+            />
+          )}
+        </div>
       )}
     </div>
   );

@@ -9,20 +9,25 @@ import { Button } from "../ui/controls";
 import type { EventSeverity, FoundEvent } from "../wire";
 import styles from "./Events.module.css";
 
-const SEVERITY: Record<EventSeverity, Severity> = { alarm: "urgent", warning: "high", notice: "medium", info: "info" };
+export const SEVERITY: Record<EventSeverity, Severity> = { alarm: "urgent", warning: "high", notice: "medium", info: "info" };
 
 export function Results({
   events,
   at,
+  playing,
   stale,
   onSelect,
+  onPlay,
   onOpen,
   more,
 }: {
   events: readonly FoundEvent[];
   at: number;
+  /** The event that the player shows. */
+  playing: string | undefined;
   stale: boolean;
   onSelect(index: number): void;
+  onPlay(event: FoundEvent): unknown;
   onOpen(event: FoundEvent): unknown;
   more: (() => void) | undefined;
 }) {
@@ -33,7 +38,7 @@ export function Results({
   }, [at]);
   const today = calendarDay(nodeNowUs());
   return (
-    <div className={styles.results} data-stale={stale}>
+    <div className={styles.results} data-stale={stale} data-view="table">
       <ul ref={list} aria-label={words("events_results")}>
         {events.map((event, index) => {
           const severity = SEVERITY[event.severity] ?? "high";
@@ -46,10 +51,14 @@ export function Results({
                 data-event={event.id}
                 data-index={index}
                 data-severity={severity}
+                data-playing={event.id === playing}
                 aria-current={index === at}
                 tabIndex={index === at ? 0 : -1}
                 onFocus={() => onSelect(index)}
-                onClick={() => onSelect(index)}
+                onClick={() => {
+                  onSelect(index);
+                  onPlay(event);
+                }}
                 onDoubleClick={() => onOpen(event)}
               >
                 <span className={styles.glyph} role="img" aria-label={words(`severity_${severity}`)}>

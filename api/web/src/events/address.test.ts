@@ -41,3 +41,10 @@ test("kinds are chosen and given up one by one, and an empty answer knows what c
   expect(toggled({ k: "motion" }, "motion")).toBeUndefined();
   expect(setFilters({ q: "x", r: "1h", c: "1" })).toEqual(["q", "c"]);
 });
+
+test("how it is shown and what is played stand in the address, and change no question", () => {
+  const address = readEvents({ r: "1h", w: "table", e: "0193-x" });
+  expect(address).toEqual({ r: "1h", w: "table", e: "0193-x" });
+  expect(wishOf(address, NOW)).toEqual(wishOf({ r: "1h" }, NOW));
+  expect(readEvents({ w: "grid" })).toEqual({});
+});

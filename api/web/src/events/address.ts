@@ -1,5 +1,6 @@
-/** `/events?q=南门&r=24h&k=motion,line.crossed&v=warning&c=1,2&p=东苑社区&h=22-6`, or `f=…&t=…` (seconds UTC) instead of `r`. Everything
- * that was asked stands in the address, so that a link asks it again. */
+/** `/events?q=南门&r=24h&k=motion,line.crossed&v=warning&c=1,2&p=东苑社区&h=22-6`, or `f=…&t=…` (seconds UTC) instead of `r`; `w=table` for
+ * the list without pictures, `e=…` for the event that the player shows. Everything that was asked stands in the address, so that a link
+ * asks it again. */
 import { camerasIn } from "../playback/address";
 import type { EventSeverity, EventsWish } from "../wire";
 
@@ -17,6 +18,8 @@ export type EventsAddress = {
   c?: string;
   p?: string;
   h?: string;
+  w?: "table";
+  e?: string;
 };
 
 const text = (value: unknown): string | undefined => (typeof value === "string" && value.trim() !== "" ? value : undefined);
@@ -33,7 +36,8 @@ export function readEvents(search: Record<string, unknown>): EventsAddress {
   const cameras = camerasIn(text(search.c)).join(",");
   if (cameras) address.c = cameras;
   if (/^\d{1,2}-\d{1,2}$/.test(String(search.h ?? ""))) address.h = String(search.h);
-  for (const name of ["q", "k", "p"] as const) {
+  if (search.w === "table") address.w = "table";
+  for (const name of ["q", "k", "p", "e"] as const) {
     const value = text(search[name]);
     if (value !== undefined) address[name] = value;
   }
