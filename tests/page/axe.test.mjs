@@ -96,6 +96,7 @@ const STATES = [
     await dialog(page);
     await page.click("[role=dialog] button[type=submit]");
   }],
+  ["web hooks", "/admin?s=hooks", shown],
   ["people", "/admin?s=people", (page) => page.waitForSelector("tbody tr")],
   ["person form", "/admin?s=people", async (page) => {
     await page.click("button[data-act=add]");

@@ -74,7 +74,7 @@ async function startFleet(cameras, shape, log) {
   return fleet;
 }
 
-function configuration(dir, port, cameras) {
+function configuration(dir, port, cameras, hook) {
   const head = `[node]
 name = "东苑社区监控室"
 tier = "room"
@@ -95,7 +95,14 @@ name = "d1"
 path = "${dir}/volume"
 capacity = "3 GiB"
 `;
-  return head + cameras.map(({ id, name, url }) => `
+  const told = hook ? `
+[[hook]]
+name = "dispatch"
+url = "${hook}"
+secret_file = "${dir}/hook"
+allow_networks = ["127.0.0.1/32"]
+` : "";
+  return head + told + cameras.map(({ id, name, url }) => `
 [[camera]]
 id = ${id}
 name = "${name}"
@@ -106,10 +113,10 @@ sub = "${url}/sub"
 }
 
 /**
- * A running room of `cameras` cameras, `shape` "tiny" or "full". Gives its address, the one-time passwords of `wang` and `zhao` (operators
+ * A running room of `cameras` cameras, `shape` "tiny" or "full"; alarms are told to `hook`, an address of this machine, where given. Gives its address, the one-time passwords of `wang` and `zhao` (operators
  * and administrators) and of `shen` (auditor), the fleet of the last camera, and `stop`.
  */
-export async function startRoom({ cameras = 16, shape = "tiny" } = {}) {
+export async function startRoom({ cameras = 16, shape = "tiny", hook } = {}) {
   const dir = mkdtempSync(join(tmpdir(), "haohe-page-"));
   const children = [];
   const end = async () => {
@@ -127,7 +134,8 @@ export async function startRoom({ cameras = 16, shape = "tiny" } = {}) {
     });
     const port = await freePort();
     const config = join(dir, "room.toml");
-    writeFileSync(config, configuration(dir, port, list));
+    if (hook) writeFileSync(join(dir, "hook"), `${"s".repeat(40)}\n`, { mode: 0o600 });
+    writeFileSync(config, configuration(dir, port, list, hook));
     const add = (name, ...roles) =>
       execFileSync(join(BINARIES, "haohe"), ["person", "add", name, "--config", config, "--one-time", ...roles.flatMap((role) => ["--role", role])], {
         encoding: "utf8",

@@ -2,15 +2,18 @@
 //!
 //! A hook reads the journal behind a number of its own, kept in a file, so that a node that was away misses nothing; a receiver that
 //! was away gets everything since, again and again with longer waits (`outbox`). What it refuses, or never takes, is laid aside: an
-//! event says so, and the file keeps its number. Whoever is told, the address policy decides: a name is resolved, checked and pinned
+//! event says so, the file keeps its number, and a person has it sent again or discards it ([`aside`]). Whoever is told, the address policy decides: a name is resolved, checked and pinned
 //! for each attempt, and no redirect is followed.
 
+mod aside;
 mod outbox;
 mod sign;
 
+pub use aside::{Aside, AsideError};
+
 use index::{
     events::{Event, Kind, Text},
-    journal::{Journal, Seq},
+    journal::{Journal, Seen, Seq},
     model::{NodeId, Secret, UtcMicros},
 };
 use ingest::AddressPolicy;
@@ -58,18 +61,23 @@ pub struct HookState {
     node: Option<NodeId>,
     /// Everything up to here was told or laid aside.
     pub seq: Seq,
-    /// The newest messages that were laid aside.
-    pub aside: Vec<Seq>,
+    /// The newest messages that were laid aside, oldest first.
+    #[serde(deserialize_with = "asides")]
+    pub aside: Vec<Aside>,
     /// Messages that the receiver took, since ever.
     pub taken: u64,
     /// Why the newest attempt failed; `None` when it did not.
     pub failing: Option<String>,
 }
 
+fn asides<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<Aside>, D::Error> {
+    Ok(Vec::<aside::Written>::deserialize(from)?.into_iter().map(Aside::from).collect())
+}
+
 /// The hooks of a node. They end when it is dropped.
 #[derive(Debug, Default)]
 pub struct Hooks {
-    all: Vec<(String, Arc<Mutex<HookState>>)>,
+    all: Vec<Arc<Hook>>,
     stop: CancellationToken,
 }
 
@@ -92,10 +100,18 @@ impl Hooks {
         let mut all = Vec::new();
         for config in configured {
             let file = dir.join(format!("{}.json", blake3::hash(config.name.as_bytes()).to_hex().get(..16).unwrap_or_default()));
-            let state = read(&file, journal);
-            let state = Arc::new(Mutex::new(state));
-            all.push((config.name.clone(), Arc::clone(&state)));
-            let hook = Hook { config: config.clone(), file, state, journal: Arc::clone(journal), stop: stop.clone() };
+            let state = Mutex::new(read(&file, journal));
+            let (journal, stop) = (Arc::clone(journal), stop.clone());
+            let hook = Arc::new(Hook {
+                config: config.clone(),
+                file,
+                state,
+                acting: Turn::default(),
+                keeping: Turn::default(),
+                journal,
+                stop,
+            });
+            all.push(Arc::clone(&hook));
             tokio::spawn(hook.run(commits.clone()));
         }
         Ok(Self { all, stop })
@@ -104,8 +120,7 @@ impl Hooks {
     /// Each hook's name and state.
     #[must_use]
     pub fn states(&self) -> Vec<(String, HookState)> {
-        let state = |state: &Mutex<HookState>| state.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        self.all.iter().map(|(name, shared)| (name.clone(), state(shared))).collect()
+        self.all.iter().map(|hook| (hook.config.name.clone(), hook.state())).collect()
     }
 }
 
@@ -126,20 +141,32 @@ fn read(file: &Path, journal: &Journal) -> HookState {
 struct Message {
     seq: Seq,
     at: UtcMicros,
+    kind: String,
     body: Value,
 }
 
+type Turn = tokio::sync::Mutex<()>;
+
+#[derive(Debug)]
 struct Hook {
     config: HookConfig,
     file: PathBuf,
-    state: Arc<Mutex<HookState>>,
+    state: Mutex<HookState>,
+    /// One person's act at a time.
+    acting: Turn,
+    /// One change of the state at a time.
+    keeping: Turn,
     journal: Arc<Journal>,
     stop: CancellationToken,
 }
 
 impl Hook {
-    async fn run(self, mut commits: watch::Receiver<()>) {
-        let hook = Arc::new(self);
+    fn state(&self) -> HookState {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    async fn run(self: Arc<Self>, mut commits: watch::Receiver<()>) {
+        let hook = self;
         let stop = hook.stop.clone();
         let work = async move {
             loop {
@@ -167,20 +194,25 @@ impl Hook {
         let (mut messages, mut seen) = (Vec::new(), after);
         let read = self.journal.visit(after.next(), Seq::new(after.get() + BATCH), |record| {
             seen = record.seq;
-            if matches!(record.kind, "alarm.raised" | "alarm.acknowledged")
-                && let Ok(facts) = serde_json::from_slice::<Value>(record.body)
-            {
-                let node = self.journal.node().to_string();
-                let body = json!({ "delivery": format!("{node}-{}", record.seq), "node": node, "seq": record.seq,
-                    "at_us": record.at, "kind": record.kind, "alarm": facts });
-                messages.push(Message { seq: record.seq, at: record.at, body });
-            }
+            messages.extend(self.read(&record));
             ControlFlow::Continue(())
         });
         if let Err(error) = read {
             tracing::error!(%error, hook = self.config.name, "the journal does not read back for a web hook");
         }
         (messages, seen)
+    }
+
+    /// What the receiver is told of a record, if it is told of it.
+    fn read(&self, record: &Seen<'_>) -> Option<Message> {
+        if !matches!(record.kind, "alarm.raised" | "alarm.acknowledged") {
+            return None;
+        }
+        let facts = serde_json::from_slice::<Value>(record.body).ok()?;
+        let node = self.journal.node().to_string();
+        let body = json!({ "delivery": format!("{node}-{}", record.seq), "node": node, "seq": record.seq,
+            "at_us": record.at, "kind": record.kind, "alarm": facts });
+        Some(Message { seq: record.seq, at: record.at, kind: record.kind.to_owned(), body })
     }
 
     /// Sends a message until it is taken or laid aside.
@@ -199,7 +231,8 @@ impl Hook {
                 Next::LaidAside => {
                     state.seq = state.seq.max(message.seq);
                     state.failing = Some(ended.words());
-                    state.aside.push(message.seq);
+                    let (since, status) = (Some(UtcMicros::now()), ended.status());
+                    state.aside.push(Aside { seq: message.seq, since, attempts, status });
                     let excess = state.aside.len().saturating_sub(ASIDE);
                     state.aside.drain(..excess);
                 }
@@ -257,7 +290,8 @@ impl Hook {
 
     /// Changes the state and keeps it; only then it is told, so that what is told survives a restart.
     async fn advance(&self, change: impl FnOnce(&mut HookState)) {
-        let mut next = self.state.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let _turn = self.keeping.lock().await;
+        let mut next = self.state();
         change(&mut next);
         let bytes = serde_json::to_vec(&next).unwrap_or_default();
         let file = self.file.clone();
@@ -265,7 +299,10 @@ impl Hook {
         if let Ok(Err(error)) = kept {
             tracing::warn!(%error, hook = self.config.name, "how far a web hook is could not be kept; after a restart some messages are sent twice");
         }
-        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = next;
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        // What was looked through meanwhile, and holds no message, needs no write and stays looked through.
+        next.seq = next.seq.max(state.seq);
+        *state = next;
     }
 
     fn say_laid_aside(&self, message: &Message, attempts: u32, ended: Ended) {

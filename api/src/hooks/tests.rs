@@ -1,5 +1,5 @@
 use super::*;
-use index::journal::Record;
+use index::{access::Actor, journal::Record};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -135,8 +135,47 @@ async fn what_a_receiver_refuses_for_good_is_laid_aside_with_an_event_and_the_ne
     let (first, second) = (room.note("alarm.raised").await, room.note("alarm.raised").await);
     until("the second is told", || hooks.states()[0].1.taken == 1).await;
     assert_eq!(receiver.seqs(), [first, second]);
-    assert_eq!(hooks.states()[0].1.aside, [Seq::new(first)]);
+    let aside = hooks.states()[0].1.aside.clone();
+    assert_eq!((aside.len(), aside[0].seq, aside[0].attempts, aside[0].status), (1, Seq::new(first), 1, Some(410)));
+    assert!(aside[0].since.is_some());
     until("an event says so", || room.kinds().contains(&"hook.failed".to_owned())).await;
+}
+
+#[tokio::test]
+async fn what_was_laid_aside_is_sent_again_or_discarded_by_a_person_and_the_journal_says_who() {
+    let room = Room::new();
+    let receiver = Receiver::start(&[410, 410, 500, 200]).await;
+    let hooks = room.hooks(&receiver, "127.0.0.0/8");
+    let (first, second) = (Seq::new(room.note("alarm.raised").await), Seq::new(room.note("alarm.raised").await));
+    until("both are laid aside", || hooks.states()[0].1.aside.len() == 2).await;
+    let by = Actor::Person { name: "admin".to_owned(), from: [192, 0, 2, 9].into() };
+    assert_eq!(hooks.send_again(&by, "dispatch", first).await, Err(AsideError::NotTaken(Some(500))));
+    let aside = hooks.states()[0].1.aside.clone();
+    assert_eq!((aside[0].seq, aside[0].attempts, aside[0].status), (first, 2, Some(500)), "it stays, with the newest reason");
+    assert_eq!(hooks.send_again(&by, "dispatch", first).await, Ok(()));
+    assert_eq!(receiver.seqs(), [first, second, first, first].map(Seq::get), "the same message with the same number");
+    assert_eq!(hooks.discard(&by, "dispatch", second).await, Ok(()));
+    assert_eq!(hooks.discard(&by, "dispatch", second).await, Err(AsideError::Unknown), "once");
+    assert_eq!(hooks.send_again(&by, "other", first).await, Err(AsideError::Unknown));
+    let entries = room.journal.read(Seq::new(1), 100).expect("readable");
+    let acts: Vec<_> =
+        entries.iter().filter(|entry| matches!(entry.kind.as_str(), "hook.sent_again" | "hook.discarded")).collect();
+    assert_eq!(acts.len(), 3);
+    assert!(
+        acts.iter().all(|entry| entry.body["hook"] == "dispatch" && entry.body["by"].to_string().contains("admin")),
+        "{acts:?}"
+    );
+    assert_eq!((&acts[2].body["message"], acts[2].kind.as_str()), (&json!(second), "hook.discarded"));
+    drop(hooks);
+    let hooks = room.hooks(&receiver, "127.0.0.0/8");
+    assert_eq!(hooks.states()[0].1.aside, [], "a restart brings nothing back");
+}
+
+#[test]
+fn numbers_that_an_earlier_version_laid_aside_are_still_known() {
+    let state: HookState =
+        serde_json::from_value(json!({ "node": null, "seq": 9, "aside": [3, 7], "taken": 2, "failing": null })).expect("read");
+    assert_eq!(state.aside.iter().map(|aside| aside.seq).collect::<Vec<_>>(), [Seq::new(3), Seq::new(7)]);
 }
 
 #[tokio::test]

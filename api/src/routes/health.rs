@@ -19,6 +19,7 @@ use utoipa::ToSchema;
 mod keeping;
 mod pictures;
 mod problems;
+mod outside;
 mod pull_points;
 mod volumes;
 
@@ -213,6 +214,7 @@ pub(super) async fn health(authority: Authority) -> Result<Json<Health>, Refusal
     }
     let pictures = pictures::look(node, &cameras, &mut problems);
     problems.extend(pull_points::problems(node, &cameras, now));
+    problems.extend(outside::problems(node));
     problems.sort_by_key(|problem| (problem.severity, problem.since_us, problem.camera));
     let mine = || statuses.values().filter(|status| cameras.iter().any(|camera| camera.id == status.stream.camera));
     let sum = |figure: fn(&StreamStatus) -> u64| mine().map(figure).sum();

@@ -11,6 +11,7 @@ mod exports;
 mod footage;
 mod fragments;
 mod health;
+mod hooks;
 mod key_units;
 mod ledger;
 mod login;
@@ -96,6 +97,9 @@ pub fn all(node: &Shared) -> (Router<Shared>, OpenApi, Vec<Entry>) {
         .add(Door::Needs(Action::ChangeRules), routes!(rules::change))
         .add(Door::Needs(Action::ChangeRules), routes!(rules::remove))
         .add(Door::Needs(Action::ChangeRules), routes!(rules::rate))
+        .add(Door::Needs(Action::ChangeRules), routes!(hooks::list))
+        .add(Door::Needs(Action::ChangeRules), routes!(hooks::send))
+        .add(Door::Needs(Action::ChangeRules), routes!(hooks::discard))
         .add(Door::Needs(Action::ChangeCameras), routes!(cameras::add))
         .add(Door::Needs(Action::ChangeCameras), routes!(cameras::change))
         .add(Door::Needs(Action::ChangeCameras), routes!(cameras::remove))

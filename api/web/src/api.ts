@@ -20,6 +20,7 @@ import type {
   Health,
   Hold,
   Holds,
+  Hooks,
   Ledger,
   LedgerBy,
   Me,
@@ -211,6 +212,12 @@ export const api = {
   removeRule: (id: number) => act(json<void>("DELETE", `/rules/${id}`)),
   /** How often a rule would have called lately; nothing is saved. */
   ruleRate: (wish: RuleWish, signal?: AbortSignal) => json<RuleRate>("POST", "/rules/rate", wish, signal, PATIENCE_FOR_SUMS_MS),
+  hooks: (signal?: AbortSignal) => json<Hooks>("GET", "/hooks", undefined, signal),
+  /** The receiver may think as long as the node lets it. */
+  sendHookAgain: (hook: string, seq: number) =>
+    act(json<void>("POST", `/hooks/${encodeURIComponent(hook)}/messages/${seq}/send`, {}, undefined, PATIENCE_FOR_SUMS_MS)),
+  discardHookMessage: (hook: string, seq: number) =>
+    act(json<void>("POST", `/hooks/${encodeURIComponent(hook)}/messages/${seq}/discard`, {})),
   ledger: (
     wanted: { from_us: UtcMicros; to_us: UtcMicros; by: LedgerBy; stream: StreamKind; place?: string; levels?: number },
     signal?: AbortSignal,

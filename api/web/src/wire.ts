@@ -361,6 +361,18 @@ export type Rule = {
 };
 export type RuleWish = Omit<Rule, "id">;
 export type Rules = { rules: Rule[]; budget_per_day: number };
+/** A message to another system that was laid aside. */
+export type HookAside = {
+  seq: number;
+  /** null: an earlier version laid it aside. */
+  since_us: UtcMicros | null;
+  attempts: number;
+  why: Both;
+  /** `alarm.raised` or `alarm.acknowledged`; null if the journal has it no more. */
+  kind: string | null;
+  alarm: { camera?: number | null; name?: string; rule_name?: string; by?: unknown } | null;
+};
+export type Hooks = { hooks: { name: string; taken: number; failing: string | null; aside: HookAside[] }[] };
 export type RuleRate = {
   days: { from_us: UtcMicros; events: number; alarms: number }[];
   counted_from_us: UtcMicros;

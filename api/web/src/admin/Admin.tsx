@@ -1,4 +1,4 @@
-/** Administration: cameras, people and rules. What the configuration file manages is shown and not changed here. */
+/** Administration: cameras, people, rules, and what other systems were not told of. What the configuration file manages is shown and not changed here. */
 import { useNavigate, useSearch } from "@tanstack/react-router";
 import styles from "../health/Health.module.css";
 import { useWords } from "../i18n";
@@ -6,6 +6,7 @@ import { mayAdminister, useMe } from "../session";
 import { Choice } from "../ui/controls";
 import type { Section } from "./address";
 import { Cameras } from "./Cameras";
+import { Hooks } from "./Hooks";
 import { People } from "./People";
 import { Rules } from "./Rules";
 
@@ -26,11 +27,12 @@ export function Admin() {
             { value: "cameras", text: words("health_cameras") },
             { value: "people", text: words("people_label") },
             { value: "rules", text: words("rules_label") },
+            { value: "hooks", text: words("hooks_label") },
           ]}
           onChange={(section) => go({ search: section === "cameras" ? {} : { s: section }, replace: true })}
         />
       </div>
-      {s === "rules" ? <Rules /> : s === "people" ? <People /> : <Cameras />}
+      {s === "hooks" ? <Hooks /> : s === "rules" ? <Rules /> : s === "people" ? <People /> : <Cameras />}
     </div>
   );
 }

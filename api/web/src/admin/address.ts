@@ -1,5 +1,5 @@
 /** `/admin?s=people`: which of the administrator's lists. */
-export const SECTIONS = ["cameras", "people", "rules"] as const;
+export const SECTIONS = ["cameras", "people", "rules", "hooks"] as const;
 export type Section = (typeof SECTIONS)[number];
 export type AdminAddress = { s?: Section };
 
