@@ -17,9 +17,9 @@ use std::time::Duration;
 use utoipa::ToSchema;
 
 mod keeping;
+mod outside;
 mod pictures;
 mod problems;
-mod outside;
 mod pull_points;
 mod volumes;
 
@@ -121,8 +121,8 @@ impl Problem {
 
     /// One of a camera, which is named before what is said of it.
     fn of_camera(camera: &Camera, kind: &str, severity: Severity, since: Option<UtcMicros>, state: Words, remedy: Words) -> Self {
-        let state =
-            words(format!("{} {}：{}", camera.id, camera.name, state.zh), format!("{} {}: {}", camera.id, camera.name, state.en));
+        let Words { zh, en } = state;
+        let state = words(format!("{} {}：{zh}", camera.id, camera.name), format!("{} {}: {en}", camera.id, camera.name));
         Self { camera: Some(camera.id), ..Self::of_node(kind, severity, since, state, remedy) }
     }
 }
