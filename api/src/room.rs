@@ -122,6 +122,7 @@ impl Room {
             "this is the configuration of a {}, and `haohe room` runs rooms: give it a file with tier = \"room\"",
             config.tier
         );
+        tls::choose_provider();
         // The port first, unserved: two nodes of one configuration must not both open the disks.
         let listener = listen(config.http.listen)?;
         let address = listener.local_addr()?;

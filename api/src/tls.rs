@@ -8,6 +8,13 @@ use rustls::{
 };
 use std::{fs, io::Write, os::unix::fs::OpenOptionsExt, path::Path, sync::Arc};
 
+/// One provider for the whole process: the clients that libraries make, for web hooks and pull points, take what the process chose, and
+/// end their task in a panic where it chose nothing. Called by whatever starts a node; the first call decides.
+pub fn choose_provider() {
+    // An error says that it was chosen before.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
 /// Loads or makes the certificate and builds the server's TLS settings: TLS 1.2 and 1.3 by rustls with ring; HTTP/2 and
 /// 1.1 by ALPN. Gives the certificate's SHA-256 fingerprint too, for people who compare it at first visit.
 ///
