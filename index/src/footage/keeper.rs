@@ -18,7 +18,7 @@ use super::{
 use crate::model::{GapCause, Window};
 use serde_json::json;
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     io,
     sync::{Arc, PoisonError, atomic::Ordering},
     time::Duration,
@@ -56,6 +56,7 @@ pub(super) fn open(volume: &Volume, shared: &Shared) -> io::Result<Leftovers> {
     let mut pool = lock(&volume.pool);
     present.iter().for_each(|number| pool.saw(*number));
     let Checkpoint { segments, free } = checkpoint.unwrap_or_default();
+    let mut sealed: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for (stream, meta, size) in segments {
         // Of what was being removed when the last run ended, the checkpoint need not know: the file itself says whether it is gone.
         let removed =
@@ -69,12 +70,13 @@ pub(super) fn open(volume: &Volume, shared: &Shared) -> io::Result<Leftovers> {
                 if let Some((from, to)) = spare(meta.end, pool.bytes_of(*size)) {
                     pool.spare(meta.key.number, to - from);
                 }
-                shared.inherit(stream, SegmentMeta { entries: None, ..meta });
+                sealed.entry(stream).or_default().push(SegmentMeta { entries: None, ..meta });
             }
             (Some(entries), _) => drop(leftovers.entries.insert(meta.key, entries)),
             (None, _) => {}
         }
     }
+    sealed.into_iter().for_each(|(stream, metas)| shared.inherit_all(stream, volume.index, metas));
     for (size, numbers) in Size::ALL.into_iter().zip(free) {
         let mut still = 0;
         for number in numbers.into_iter().filter(|number| present.contains(number)).collect::<Vec<_>>() {

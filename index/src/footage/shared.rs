@@ -209,6 +209,17 @@ impl Shared {
 
     /// Takes in a segment of an earlier run.
     pub(super) fn inherit(&self, stream: StreamId, meta: SegmentMeta) {
+        self.note_ended(&meta);
+        self.catalogue.insert(stream, meta);
+    }
+
+    /// The same of all that a volume's checkpoint tells of a stream.
+    pub(super) fn inherit_all(&self, stream: StreamId, volume: u16, metas: Vec<SegmentMeta>) {
+        metas.iter().for_each(|meta| self.note_ended(meta));
+        self.catalogue.insert_all(stream, volume, metas);
+    }
+
+    fn note_ended(&self, meta: &SegmentMeta) {
         let mut ended = lock(&self.ended);
         for start in self.ledger.starts() {
             if let Some(end) = meta.spans().iter().map(|span| span.to).filter(|end| *end <= start).max() {
@@ -216,8 +227,6 @@ impl Shared {
                 *last = end.max(*last);
             }
         }
-        drop(ended);
-        self.catalogue.insert(stream, meta);
     }
 
     /// The instant that retention may count to; `None` while the clock is not believed.
