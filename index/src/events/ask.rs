@@ -6,13 +6,13 @@
 
 use super::Severity;
 use super::day::{Stored, day_of, key_from, place_number, term};
-use super::event::{Kept, Region};
 use super::projection::{DayReader, Shared, lock};
 use super::question::{
     Answer, AskError, Coverage, EXACT_TO, Histogram, MAX_COLUMNS, MAX_PAGE, Question, Reach, Total, Understood,
 };
 use super::scan::{Counts, Narrow, Newest, Wants, scan};
 use super::text::{self, Conditions, Wanted};
+use super::{event::Kept, parts::Region};
 use crate::journal::Seq;
 use crate::model::{UtcMicros, Window};
 use std::{

@@ -8,7 +8,7 @@
 //! - E3: each commit carries the journal's sequence number up to which this day is complete. What is replayed after a crash
 //!   is skipped up to there, so nothing is lost and nothing stands twice.
 
-use super::event::{Class, Region};
+use super::parts::{Class, Region};
 use super::words::{self, Tokens};
 use super::{Kind, Severity};
 use crate::journal::{Seen, Seq};

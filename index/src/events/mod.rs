@@ -17,6 +17,7 @@ mod day;
 mod event;
 mod identity;
 mod kind;
+mod parts;
 mod projection;
 mod question;
 mod rebuild;
@@ -26,12 +27,10 @@ mod text;
 mod words;
 
 pub use day::ZONE_HOURS;
-pub use event::{
-    Class, Event, EventError, EventId, Kept, MAX_ATTRIBUTES, MAX_OBJECTS, MAX_TEXT, MAX_WORD, NEWEST, OLDEST, Objects, Region,
-    Source, Text,
-};
+pub use event::{Event, EventError, Kept, MAX_ATTRIBUTES, MAX_OBJECTS, MAX_TEXT, MAX_WORD, NEWEST, OLDEST};
 pub use identity::{Identity, Refused, identity_in_item};
 pub use kind::{Kind, Severity};
+pub use parts::{Class, EventId, Objects, Region, Source, Text};
 pub use projection::{IndexError, IndexLimits};
 pub use question::{
     Answer, AskError, Coverage, EXACT_TO, FACET_CAMERAS, Facets, Histogram, MAX_COLUMNS, MAX_PAGE, MAX_TERMS, Question, Reach,

@@ -1,7 +1,7 @@
 //! What is asked of the index, and what it answers.
 
-use super::event::{Kept, Region};
 use super::{Kind, Severity};
+use super::{event::Kept, parts::Region};
 use crate::journal::Seq;
 use crate::model::{CameraId, NodeId, UtcMicros, Window};
 use std::collections::BTreeSet;

@@ -2,8 +2,11 @@
 
 use super::ask;
 use super::day::{day_of, source_number, term};
-use super::event::{Event, EventError, EventId, Kept};
 use super::projection::{Shared, lock};
+use super::{
+    event::{Event, EventError, Kept},
+    parts::EventId,
+};
 use crate::journal::{JournalError, Seq};
 use crate::model::UtcMicros;
 use std::{

@@ -1,7 +1,7 @@
 //! Going through a day's matches: the page's place in them, their number, and the counts that were asked for.
 
 use super::day::{hour_of, millis_of};
-use super::event::Region;
+use super::parts::Region;
 use super::question::{FACET_CAMERAS, Facets};
 use super::{Kind, Severity};
 use crate::model::CameraId;
