@@ -7,6 +7,7 @@ use crate::{
     headers::Hosts,
     hooks::Hooks,
     metadata::Metadata,
+    mqtt::MqttFigures,
     refusal::Refusal,
     sign_in::{logins::Logins, passwords::Passwords},
     sources::Sources,
@@ -66,6 +67,8 @@ pub struct Node {
     pub metadata: Arc<Metadata>,
     /// Analytics boxes that report events.
     pub sources: Sources,
+    /// How the broker of their messages fares, where one is configured.
+    pub mqtt: MqttFigures,
     /// Who watched what.
     pub register: Arc<Register>,
     /// Who may sign in.

@@ -14,6 +14,7 @@ use crate::{
     hooks::Hooks,
     memory,
     metadata::Metadata,
+    mqtt::{self, MqttFigures},
     node::{Node, Reads, Shared},
     outages::{self, Outages, Told},
     own::{DiskRoom, Own},
@@ -81,7 +82,7 @@ pub struct Room {
     pub address: SocketAddr,
     handle: Handle<SocketAddr>,
     serving: tokio::task::JoinHandle<std::io::Result<()>>,
-    sweeping: [tokio::task::JoinHandle<()>; 2],
+    sweeping: [tokio::task::JoinHandle<()>; 3],
     hearing: (oneshot::Sender<()>, tokio::task::JoinHandle<()>),
     /// Held, not read: whoever holds it is this node.
     _state: StateDir,
@@ -156,6 +157,7 @@ impl Room {
         let ingest = start_ingest(&config, &store, &journal, &catalogue, &motion, &metadata, tell)?;
         let node = Arc::new(Node {
             sources: Sources::new(&config.sources),
+            mqtt: MqttFigures::default(),
             id: state.node(),
             started: UtcMicros::now(),
             hosts: Hosts::new(&config.http.allowed_hosts),
@@ -196,7 +198,11 @@ impl Room {
         server.http_builder().http1().header_read_timeout(HEADER_PATIENCE);
         let serving = tokio::spawn(server.serve(app));
         let gaps = Gaps::open(&state.gaps(), &node.journal, UtcMicros::now());
-        let sweeping = [tokio::spawn(sweep(node.clone())), tokio::spawn(tell_gaps(node.clone(), gaps))];
+        let sweeping = [
+            tokio::spawn(sweep(node.clone())),
+            tokio::spawn(tell_gaps(node.clone(), gaps)),
+            tokio::spawn(mqtt::listen(node.clone())),
+        ];
         let (ended, end) = oneshot::channel();
         let hearing = (ended, tokio::spawn(hear(told, end, Arc::clone(&node.journal), Arc::clone(&node.catalogue))));
         tracing::info!(%address, fingerprint, cameras = node.catalogue.list().len(), "recording, and listening for HTTPS");

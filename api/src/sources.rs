@@ -57,6 +57,12 @@ impl Sources {
         Self(configured.iter().map(source).collect())
     }
 
+    /// The box of that name.
+    #[must_use]
+    pub fn named(&self, name: &str) -> Option<Arc<Source>> {
+        self.0.iter().find(|source| source.name == name).cloned()
+    }
+
     /// Whose token it is. Comparing digests takes the same time wherever they differ.
     #[must_use]
     pub fn find(&self, token: &str) -> Option<Arc<Source>> {
@@ -70,6 +76,12 @@ impl Source {
     #[must_use]
     pub fn reaches(&self, camera: &Camera) -> bool {
         self.scopes.iter().any(|scope| scope.contains(camera))
+    }
+
+    /// How many events it may send at once, after silence: more in one batch never come in.
+    #[must_use]
+    pub fn most_at_once(&self) -> usize {
+        (self.rate_per_s * BURST_S) as usize
     }
 
     /// Takes so many events off its allowance.

@@ -3,6 +3,7 @@
 mod events;
 mod gaps;
 mod ingest;
+mod mqtt;
 mod native;
 mod node;
 mod operations;

@@ -33,6 +33,7 @@ pub(super) struct File {
     pub(super) events: Events,
     #[serde(default, rename = "source")]
     pub(super) sources: Vec<SourceEntry>,
+    pub(super) mqtt: Option<Mqtt>,
     #[serde(default)]
     pub(super) alarms: Alarms,
     #[serde(default, rename = "hook")]
@@ -84,6 +85,18 @@ pub(super) struct SourceEntry {
     pub(super) cameras: Vec<CameraId>,
     #[serde(default = "fifty")]
     pub(super) rate_per_s: u32,
+    pub(super) mqtt_topic: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Mqtt {
+    pub(super) broker: String,
+    pub(super) allow_networks: Vec<String>,
+    pub(super) authority_file: Option<PathBuf>,
+    pub(super) client_id: Option<String>,
+    pub(super) user: Option<String>,
+    pub(super) password_file: Option<PathBuf>,
 }
 
 fn fifty() -> u32 {

@@ -11,14 +11,14 @@ mod outside;
 pub use amount::ByteCount;
 pub use file::LogFormat;
 
-use crate::{hooks::HookConfig, sources::SourceConfig};
+use crate::{hooks::HookConfig, mqtt::MqttConfig, sources::SourceConfig};
 use check::{
     Problem, check_cameras, check_fit, check_http, check_networks, check_node, check_volumes, problem, read_secret, within,
 };
 use file::File;
 use index::model::{Camera, Credentials, Secret, Tier};
 use ingest::Network;
-use outside::{check_hooks, check_sources};
+use outside::{check_hooks, check_mqtt, check_sources};
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -66,6 +66,8 @@ pub struct Config {
     pub metrics_token: Option<Secret>,
     /// Analytics boxes that report events.
     pub sources: Vec<SourceConfig>,
+    /// Where they report by MQTT; `None`: nowhere.
+    pub mqtt: Option<MqttConfig>,
     /// How many days of events stay findable.
     pub event_days: u32,
     /// Who else is told of alarms.
@@ -190,6 +192,7 @@ impl Config {
             cameras,
             metrics_token: token.map(|path| read_secret(&file_path(path), "metrics.token_file")).transpose()?,
             sources: check_sources(&file.sources, &file_path)?,
+            mqtt: check_mqtt(file.mqtt.as_ref(), &file.sources, &file_path)?,
             hooks: check_hooks(&file.hooks, &file_path)?,
             event_days: within(
                 "events.keep_days",

@@ -56,6 +56,7 @@ fn a_refusal_names_line_or_key_and_remedy() {
         ("[http]\ncertificate_file = 'c.pem'", "http", "both or neither"),
         ("[retention]\nstandard_days = 7", "retention.standard_days", "30 to 3650"),
         ("[ingest]\nallow_networks = ['10.0.0.0/33']", "ingest.allow_networks", "192.0.2.0/24"),
+        ("[mqtt]\nbroker = 'mqtts://b'\nallow_networks = ['10.0.0.0/8']", "mqtt", "mqtt_topic"),
         ("[ingest]\ntick_ms = 0", "ingest.tick_ms", "1 to 200"),
         ("[[volume]]\nname = 'd1'\npath = 'x'\ncapacity = '10 GiB'", "the 2. [[volume]]", "once"),
         ("[[volume]]\nname = 'd2'\npath = 'x'\ncapacity = '10 MiB'", "four segments", "smaller"),

@@ -214,7 +214,7 @@ pub(super) async fn health(authority: Authority) -> Result<Json<Health>, Refusal
     }
     let pictures = pictures::look(node, &cameras, &mut problems);
     problems.extend(pull_points::problems(node, &cameras, now));
-    problems.extend(outside::problems(node));
+    problems.extend(outside::problems(node, now));
     problems.sort_by_key(|problem| (problem.severity, problem.since_us, problem.camera));
     let mine = || statuses.values().filter(|status| cameras.iter().any(|camera| camera.id == status.stream.camera));
     let sum = |figure: fn(&StreamStatus) -> u64| mine().map(figure).sum();

@@ -78,6 +78,13 @@ fn events(page: &mut Page, node: &Shared) {
     for (door, why, count) in node.events.refused.all() {
         page.with("identity_refused_total", &format!("door=\"{door}\",why=\"{}\"", why.word()), count);
     }
+    if node.config.mqtt.is_some() {
+        let mqtt = &node.mqtt;
+        page.one("mqtt_messages_total", "counter", mqtt.messages.load(Ordering::Relaxed));
+        page.one("mqtt_refused_total", "counter", mqtt.refused.load(Ordering::Relaxed));
+        page.one("mqtt_connects_total", "counter", mqtt.connects.load(Ordering::Relaxed));
+        page.one("mqtt_away", "gauge", u8::from(mqtt.away().is_some()));
+    }
     page.kind("hook_taken_total", "counter");
     for (name, state) in node.hooks.states() {
         page.with("hook_taken_total", &format!("hook=\"{}\"", name.replace(['"', '\\', '\n'], "_")), state.taken);
