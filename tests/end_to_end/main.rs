@@ -7,6 +7,7 @@ mod mqtt;
 mod native;
 mod node;
 mod operations;
+mod pull_points;
 mod rights;
 mod room;
 mod viewing;

@@ -40,8 +40,14 @@ impl Node {
 
     /// As [`Node::start`], with a fleet and a configuration that differ.
     pub(crate) async fn start_with(cameras: u32, change: impl FnOnce(&Fleet, &mut String)) -> Self {
+        Self::start_fleet(FleetSpec::tiny(cameras), change).await
+    }
+
+    /// As [`Node::start_with`], with cameras of another make.
+    pub(crate) async fn start_fleet(spec: FleetSpec, change: impl FnOnce(&Fleet, &mut String)) -> Self {
+        let cameras = spec.cameras;
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let fleet = tokio::task::spawn_blocking(move || Fleet::start(FleetSpec::tiny(cameras))).await;
+        let fleet = tokio::task::spawn_blocking(move || Fleet::start(spec)).await;
         let fleet = fleet.expect("it ran").expect("clips and a port");
         let folder = tempfile::tempdir().expect("a directory");
         std::fs::create_dir(folder.path().join("d1")).expect("a volume");

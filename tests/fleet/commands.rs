@@ -74,6 +74,9 @@ pub(crate) struct Serve {
     /// Leave the ONVIF metadata track away.
     #[arg(long)]
     no_metadata: bool,
+    /// So many cameras, from the first on, have an ONVIF device service whose events are pulled.
+    #[arg(long, default_value_t = 0)]
+    pull_points: u32,
     /// Film only so many of the streets: fewer clips to make and to keep in memory.
     #[arg(long)]
     scenes: Option<usize>,
@@ -108,6 +111,7 @@ impl Serve {
         spec.faults.clone_from(&self.faults);
         spec.audio = self.audio;
         spec.metadata = !self.no_metadata;
+        spec.pull_points = self.pull_points;
         spec.threads = self.threads;
         Ok(spec)
     }
@@ -136,7 +140,7 @@ impl Serve {
         }
         println!(
             "{}",
-            serde_json::json!({ "listening": fleet.address(), "control": control, "cameras": self.cameras, "seed": self.seed })
+            serde_json::json!({ "listening": fleet.address(), "control": control, "cameras": self.cameras, "seed": self.seed, "device": fleet.device_url(1) })
         );
         let period = Duration::from_secs(if self.stats_every == 0 { 1 << 30 } else { self.stats_every });
         let mut beat = interval_at(Instant::now() + period, period);

@@ -21,6 +21,8 @@ pub enum Fault {
     HalfOpen,
     /// Connections are closed as soon as they ask for anything, as behind a switch that is down.
     Offline,
+    /// The device service takes connections and says nothing, while the pictures go on; when it is back it has forgotten everybody.
+    DeviceDead,
     /// Foreign bytes stand between interleaved frames.
     Garbage,
     /// RTP timestamps jump by so many seconds, once.
@@ -77,7 +79,7 @@ pub struct Rule {
 pub enum RuleError {
     /// No such fault.
     #[error(
-        "unknown fault `{0}`; known are drop, silent, half-open, offline, garbage, timestamp-jump=S, drift=PPM, \
+        "unknown fault `{0}`; known are drop, silent, half-open, offline, device-dead, garbage, timestamp-jump=S, drift=PPM, \
              clock-offset=S, new-parameters, wrong-password, slow-start=MS, bursts=MS, no-rtcp, session-limit=N and the quirks Q01…"
     )]
     Fault(String),
@@ -117,6 +119,7 @@ impl FromStr for Fault {
             "offline" => Self::Offline,
             "garbage" => Self::Garbage,
             "timestamp-jump" => Self::TimestampJump(signed()?),
+            "device-dead" => Self::DeviceDead,
             "drift" => Self::Drift(signed()?),
             "clock-offset" => Self::ClockOffset(signed()?),
             "new-parameters" => Self::NewParameters,
@@ -151,6 +154,7 @@ impl fmt::Display for Fault {
             Self::Silent => f.write_str("silent"),
             Self::HalfOpen => f.write_str("half-open"),
             Self::Offline => f.write_str("offline"),
+            Self::DeviceDead => f.write_str("device-dead"),
             Self::Garbage => f.write_str("garbage"),
             Self::TimestampJump(seconds) => write!(f, "timestamp-jump={seconds}"),
             Self::Drift(ppm) => write!(f, "drift={ppm}"),
@@ -198,6 +202,8 @@ pub struct Effects {
     pub half_open: bool,
     /// Close on any request.
     pub offline: bool,
+    /// Say nothing at the device service.
+    pub device_dead: bool,
     /// Foreign bytes before each access unit.
     pub garbage: bool,
     /// What is added to RTP timestamps, in 1/90 000 s.
@@ -233,6 +239,7 @@ impl Effects {
                 self.offline = true;
                 self.drops += 1;
             }
+            Fault::DeviceDead => self.device_dead = true,
             Fault::Garbage => self.garbage = true,
             Fault::TimestampJump(seconds) => self.offset += i64::from(seconds) * 90_000,
             Fault::Drift(ppm) => {
@@ -257,6 +264,7 @@ impl Effects {
             Fault::Silent => self.silent = false,
             Fault::HalfOpen => self.half_open = false,
             Fault::Offline => self.offline = false,
+            Fault::DeviceDead => self.device_dead = false,
             Fault::Garbage => self.garbage = false,
             Fault::Drift(_) => {
                 self.settle_drift(now);

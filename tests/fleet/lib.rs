@@ -17,6 +17,7 @@ mod auth;
 mod check;
 mod clip;
 pub mod control;
+mod device;
 mod dice;
 mod drain;
 mod faults;

@@ -90,7 +90,7 @@ fn write_object(xml: &mut String, object: &Object) {
     );
 }
 
-fn write_event(xml: &mut String, what: &What, utc: UtcMicros) {
+pub(crate) fn write_event(xml: &mut String, what: &What, utc: UtcMicros) {
     let (topic, rule, operation, data) = match what {
         What::Motion { now } => {
             let data = format!("<tt:SimpleItem Name=\"IsMotion\" Value=\"{now}\"/>");

@@ -46,6 +46,16 @@ impl Request {
         self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
+    /// The head of an HTTP request: a camera's device service reads no RTSP. `None`: it is none.
+    #[must_use]
+    pub(crate) fn http(head: &str) -> Option<Self> {
+        let mut lines = head.split("\r\n");
+        let mut first = lines.next()?.split(' ');
+        let (Some(method), Some(path), Some("HTTP/1.1")) = (first.next(), first.next(), first.next()) else { return None };
+        let headers = lines.map(|line| line.split_once(':').map(|(n, v)| (n.trim().to_owned(), v.trim().to_owned())));
+        Some(Self { method: method.to_owned(), uri: path.to_owned(), headers: headers.collect::<Option<_>>()? })
+    }
+
     /// The path of the URI without scheme, host and query, slashes trimmed: `cam/3/main/trackID=0`. Clients join a track's name
     /// to the whole address of the stream, as live555 does: in `cam/3/main?x=1/trackID=0` it stands behind the query.
     #[must_use]

@@ -25,6 +25,8 @@ pub struct FleetSpec {
     pub audio: AudioPlan,
     /// Whether main streams offer an ONVIF metadata track.
     pub metadata: bool,
+    /// So many cameras, from the first on, have a device service whose events are pulled.
+    pub pull_points: u32,
     /// Threads that pace and send, 1 to 16. One carries several hundred cameras.
     pub threads: usize,
     /// Where clips are kept.
@@ -147,6 +149,7 @@ impl FleetSpec {
             auth: Auth::Open,
             audio: AudioPlan::None,
             metadata: true,
+            pull_points: 0,
             threads: 1,
             cache: default_cache(),
             faults: Vec::new(),

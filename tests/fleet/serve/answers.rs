@@ -97,7 +97,7 @@ impl Connection {
         let main = kind == StreamKind::Main;
         let audio = camera.audio.as_deref().filter(|_| main);
         let number = u64::from(u32::from(camera.id));
-        let mut body = sdp::describe(number, &camera.stream(kind).packets, audio, main && camera.truth.is_some());
+        let mut body = sdp::describe(number, &camera.stream(kind).packets, audio, main && camera.metadata);
         for act in camera.effects().acts() {
             match act {
                 Act::Sdp(change) => body = change(body),
@@ -116,7 +116,7 @@ impl Connection {
         let offered = match name {
             TrackName::Video => true,
             TrackName::Audio => kind == StreamKind::Main && camera.audio.is_some(),
-            TrackName::Metadata => kind == StreamKind::Main && camera.truth.is_some(),
+            TrackName::Metadata => kind == StreamKind::Main && camera.metadata,
         };
         if !offered {
             return Reply::new(404);

@@ -15,6 +15,8 @@ pub(crate) struct CameraState {
     pub(crate) sub: Stream,
     pub(crate) audio: Option<Arc<AudioClip>>,
     pub(crate) truth: Option<Arc<Truth>>,
+    /// Whether it tells of it on a metadata track.
+    pub(crate) metadata: bool,
     /// Microseconds of the fleet's time at which picture 0 was taken: spreads the load of many cameras.
     pub(crate) phase: u64,
     /// Which picture of the clip is picture 0.
@@ -41,7 +43,7 @@ impl CameraState {
     pub(crate) fn new(id: CameraId, main: Stream, sub: Stream, phase: u64, shift: u64) -> Self {
         let (sessions, wrong, challenge) = (AtomicU32::new(0), AtomicU32::new(0), OnceLock::new());
         let effects = Mutex::new(Arc::default());
-        Self { id, main, sub, audio: None, truth: None, phase, shift, sessions, wrong, challenge, effects }
+        Self { id, main, sub, audio: None, truth: None, metadata: false, phase, shift, sessions, wrong, challenge, effects }
     }
 
     pub(crate) fn stream(&self, kind: StreamKind) -> &Stream {

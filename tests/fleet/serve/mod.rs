@@ -3,6 +3,7 @@
 mod answers;
 mod camera;
 mod connection;
+mod devices;
 mod output;
 mod session;
 mod shard;
@@ -20,6 +21,7 @@ use crate::{
     stats::{Counters, Stats},
 };
 use camera::{CameraState, Stream};
+use devices::Devices;
 use index::model::{AudioCodec, CameraId, StreamId, StreamKind, UtcMicros, Window};
 use serde::Serialize;
 use std::{
@@ -98,6 +100,8 @@ pub struct TruthEvent {
 pub struct Fleet {
     shared: Arc<Shared>,
     address: SocketAddr,
+    /// Where the device services listen, if there are any.
+    devices: Option<SocketAddr>,
     threads: Vec<JoinHandle<()>>,
     reported: Mutex<Stats>,
 }
@@ -119,8 +123,9 @@ impl Fleet {
         let cameras = (1..=spec.cameras).map(|number| clips.camera(&spec, number, zero)).collect::<Result<_, _>>()?;
         let (counters, stop) = (Counters::new(spec.threads), CancellationToken::new());
         let shared = Arc::new(Shared { spec, counters, stop, cameras, began, zero });
-        let mut fleet = Self { shared, address, threads: Vec::new(), reported: Mutex::default() };
+        let mut fleet = Self { shared, address, devices: None, threads: Vec::new(), reported: Mutex::default() };
         fleet.start_threads(listener)?;
+        fleet.start_devices()?;
         Ok(fleet)
     }
 
@@ -139,6 +144,20 @@ impl Fleet {
         self.spawn("fleet-accept".to_owned(), move || accept(&listener, &shards, &shared))
     }
 
+    fn start_devices(&mut self) -> Result<(), FleetError> {
+        if self.shared.spec.pull_points == 0 {
+            return Ok(());
+        }
+        let wanted = SocketAddr::new(self.address.ip(), 0);
+        let at = |source| FleetError::Listen { address: wanted, source };
+        let listener = TcpListener::bind(wanted).map_err(at)?;
+        listener.set_nonblocking(true).map_err(at)?;
+        let address = listener.local_addr().map_err(at)?;
+        self.devices = Some(address);
+        let devices = Devices::new(Arc::clone(&self.shared), address);
+        self.spawn("fleet-devices".to_owned(), move || devices.run(listener))
+    }
+
     fn spawn(&mut self, name: String, run: impl FnOnce() + Send + 'static) -> Result<(), FleetError> {
         self.threads.push(std::thread::Builder::new().name(name).spawn(run).map_err(FleetError::Thread)?);
         Ok(())
@@ -154,6 +173,13 @@ impl Fleet {
     #[must_use]
     pub fn url(&self, camera: u32, kind: StreamKind) -> String {
         format!("rtsp://{}/cam/{camera}/{kind}", self.address)
+    }
+
+    /// The address of a camera's device service. `None` if it has none.
+    #[must_use]
+    pub fn device_url(&self, camera: u32) -> Option<String> {
+        let address = self.devices.filter(|_| (1..=self.shared.spec.pull_points).contains(&camera))?;
+        Some(format!("http://{address}/cam/{camera}/onvif/device_service"))
     }
 
     /// Counts now, rates since the last call.
@@ -328,7 +354,7 @@ impl Clips {
             let packets = Packets::new(&Clip::load(&clip, &spec.cache)?);
             clips.packets.insert(clip, Arc::new(packets));
         }
-        if spec.metadata {
+        if spec.metadata || spec.pull_points > 0 {
             let mains = spec.scenes.iter().map(|scene| scene.main.clone());
             clips.truths = mains.map(|main| (main.clone(), Arc::new(Truth::new(&main)))).collect();
         }
@@ -356,6 +382,7 @@ impl Clips {
         let mut camera = CameraState::new(id, main, sub, phase, shift);
         camera.audio = heard(spec.audio, number).and_then(|codec| self.audio.get(&codec).cloned());
         camera.truth = self.truths.get(&scene.main).cloned();
+        camera.metadata = spec.metadata;
         Ok(Arc::new(camera))
     }
 }
