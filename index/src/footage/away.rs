@@ -20,6 +20,8 @@ use std::{
 pub(super) struct Away {
     dir: PathBuf,
     missing: Mutex<HashMap<u16, Missing>>,
+    /// Disks in whose place others are: what is written down of them is not needed once the ledger knows what was lost.
+    replaced: Mutex<Vec<VolumeId>>,
 }
 
 /// Recorded time by stream: merged, in order.
@@ -46,7 +48,7 @@ fn held(volume: u16, catalogue: &Catalogue) -> Held {
 impl Away {
     /// Of the node whose state is in `state_dir`. Nothing is away yet.
     pub(super) fn new(state_dir: &Path) -> Self {
-        Self { dir: state_dir.join("held"), missing: Mutex::default() }
+        Self { dir: state_dir.join("held"), missing: Mutex::default(), replaced: Mutex::default() }
     }
 
     fn file(&self, id: VolumeId) -> PathBuf {
@@ -85,9 +87,22 @@ impl Away {
         lock(&self.missing).remove(&volume);
     }
 
-    /// Another disk has the place of the one that held this: it is not waited for any more.
-    pub(super) fn give_up(&self, volume: u16) -> Vec<(StreamId, Vec<Window>)> {
+    /// Another disk has the place of the disk `id`, which held this: it is not waited for any more.
+    pub(super) fn give_up(&self, volume: u16, id: VolumeId) -> Vec<(StreamId, Vec<Window>)> {
+        lock(&self.replaced).push(id);
         lock(&self.missing).remove(&volume).map(|missing| missing.streams.into_iter().collect()).unwrap_or_default()
+    }
+
+    /// Removes what was written down of disks that were given up: the ledger is saved, and knows. Not of one that is `there` again.
+    pub(super) fn tidy(&self, there: impl Fn(VolumeId) -> bool) {
+        for id in std::mem::take(&mut *lock(&self.replaced)).into_iter().filter(|id| !there(*id)) {
+            let file = self.file(id);
+            if let Err(error) = std::fs::remove_file(&file)
+                && error.kind() != io::ErrorKind::NotFound
+            {
+                tracing::warn!(file = %file.display(), %error, "what a replaced disk held is still written down");
+            }
+        }
     }
 
     /// Says of gaps in a stream's time that what was recorded then is on a disk that is not there.

@@ -155,7 +155,7 @@ impl Keeper {
                 self.save();
             } else if self.volume.index == 0 {
                 // A sign of life also where nothing is recorded: a restart's gap begins at the last one.
-                self.shared.save_ledger();
+                self.save_ledger();
             }
         }
         let (low, starved) = self.shortage();
@@ -172,7 +172,20 @@ impl Keeper {
         } else if !starved {
             self.volume.full.store(false, Ordering::Relaxed);
         }
+        self.serve();
         grew
+    }
+
+    /// What waited for a file is written now that there is one.
+    fn serve(&self) {
+        if self.shortage().1 {
+            return;
+        }
+        let mut queue = lock(&self.volume.queue);
+        if queue.starved {
+            queue.hurry(self.shared.world.monotonic().saturating_sub(self.shared.setup.commit_every));
+            self.volume.work.notify_one();
+        }
     }
 
     /// Looks into every file that the checkpoint does not vouch for: seals what was open, finds what is free.
@@ -415,7 +428,14 @@ impl Keeper {
         if let Err(error) = self.shared.away.write(&self.volume, &self.shared.catalogue) {
             tracing::warn!(volume = %self.volume.name, %error, "what the volume holds is not written down: a start without it will not know");
         }
-        self.shared.save_ledger();
+        self.save_ledger();
+    }
+
+    fn save_ledger(&self) {
+        if self.shared.save_ledger() {
+            let volumes = self.shared.volumes.all();
+            self.shared.away.tidy(|id| volumes.iter().any(|volume| volume.id == id));
+        }
     }
 
     pub(super) fn checkpoint(&self) -> io::Result<()> {

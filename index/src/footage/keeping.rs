@@ -12,7 +12,7 @@ use super::{
 };
 use crate::model::{RetentionClass, StreamId, UtcMicros};
 use serde_json::{Value, json};
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 /// How often it is looked whether the promise will be kept: it is days that are forecast.
 const LOOK_AHEAD: Duration = Duration::from_secs(600);
@@ -257,10 +257,24 @@ impl Store {
         self.shared.ledger.custody(|custody| custody.erasure(id).cloned())
     }
 
-    /// How the promise of retention stands, and when it breaks if things go on as they do. Reads memory only.
+    /// How the promise of retention stands, and when it breaks if things go on as they do. Reads memory only, and all of it that is
+    /// about segments: not for async code.
     #[must_use]
     pub fn retention(&self) -> Retention {
         self.shared.retention(self.shared.world.now())
+    }
+
+    /// As [`Store::retention`], but what it was at most `age` ago will do. Many who ask at once wait for one of them to find out.
+    #[must_use]
+    pub fn retention_within(&self, age: Duration) -> Arc<Retention> {
+        let mut seen = lock(&self.shared.retention_seen);
+        let now = self.shared.world.monotonic();
+        if let Some((_, kept)) = seen.as_ref().filter(|(at, _)| now.saturating_sub(*at) <= age) {
+            return Arc::clone(kept);
+        }
+        let kept = Arc::new(self.retention());
+        *seen = Some((now, Arc::clone(&kept)));
+        kept
     }
 }
 

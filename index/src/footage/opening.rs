@@ -94,7 +94,7 @@ impl Shared {
         }
         for (volume, before) in replaced.into_iter().filter_map(|(index, before)| Some((shared.volumes.get(index)?, before))) {
             shared.away.recall(volume.index, &volume.name, before);
-            shared.replaced(&volume);
+            shared.replaced(&volume, before);
         }
         shared.settle_places();
         Ok((shared, leftovers))

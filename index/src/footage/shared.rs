@@ -4,6 +4,7 @@ use super::{
     away::Away,
     catalogue::{Catalogue, SegmentMeta},
     forecast::Forewarning,
+    keeping::Retention,
     ledger::{self, Facts, Ledger},
     planted::{Bug, planted},
     pool::Size,
@@ -17,7 +18,7 @@ use super::{
     warden::Crew,
     world::World,
 };
-use crate::model::{GapCause, StreamId, StreamKind, UtcMicros, Window};
+use crate::model::{GapCause, StreamId, StreamKind, UtcMicros, VolumeId, Window};
 use serde_json::json;
 use std::{
     collections::{HashMap, HashSet},
@@ -62,6 +63,8 @@ pub(super) struct Shared {
     pub(super) forewarned: Mutex<HashMap<u16, Forewarning>>,
     /// When that was looked at, by the monotonic clock.
     pub(super) looked_ahead: Mutex<Option<Duration>>,
+    /// How the promise of retention stood, and when that was, by the monotonic clock.
+    pub(super) retention_seen: Mutex<Option<(Duration, Arc<Retention>)>>,
     guard: Mutex<ClockGuard>,
     pub(super) world: Arc<dyn World>,
     started_at: UtcMicros,
@@ -89,6 +92,7 @@ impl Shared {
             away: Away::new(&setup.state_dir),
             forewarned: Mutex::default(),
             looked_ahead: Mutex::default(),
+            retention_seen: Mutex::default(),
             crew: Mutex::default(),
             closed: AtomicBool::new(false),
             setup,
@@ -252,10 +256,10 @@ impl Shared {
         self.ledger.note("footage.clock", json!({ "frozen_us": null }));
     }
 
-    /// Another disk is where a volume was: what the one before held is not to come back. Where nothing else has it, it is lost by the disk,
-    /// and the ledger says so from now on.
-    pub(super) fn replaced(&self, volume: &Volume) {
-        for (stream, windows) in self.away.give_up(volume.index) {
+    /// Another disk is where the volume `before` was: what that one held is not to come back. Where nothing else has it, it is lost by
+    /// the disk, and the ledger says so from now on.
+    pub(super) fn replaced(&self, volume: &Volume, before: VolumeId) {
+        for (stream, windows) in self.away.give_up(volume.index, before) {
             for window in windows {
                 let mut lost = vec![window];
                 if let Some(index) = self.catalogue.read().get(&stream) {
@@ -268,19 +272,21 @@ impl Shared {
     }
 
     /// Saves the ledger, so that the next start need not read the whole journal. Before the restart is noted the state is not
-    /// complete.
-    pub(super) fn save_ledger(&self) {
+    /// complete. Says whether it is saved.
+    pub(super) fn save_ledger(&self) -> bool {
         if !self.restart_noted.load(Ordering::Acquire) {
-            return;
+            return false;
         }
         let (now, believed) = (self.world.now(), self.retention_now().is_some());
         // Marks and losses are kept as long as any footage could be, and a month for looking back. A clock that is not believed makes
         // nothing old.
         let kept = self.setup.terms.standard.max(self.setup.terms.key_target) + Duration::from_secs(30 * 86_400);
         let horizon = if believed { now - kept } else { UtcMicros::MIN };
-        if let Err(error) = self.ledger.checkpoint(now, believed, horizon) {
+        let saved = self.ledger.checkpoint(now, believed, horizon);
+        if let Err(error) = &saved {
             tracing::warn!(%error, "ledger checkpoint not written");
         }
+        saved.is_ok()
     }
 
     /// Counts a draft that will not be stored, and says why.
@@ -388,6 +394,18 @@ impl Shared {
         }
     }
 
+    /// Finds the better home for drafts of streams that leave a volume. They have waited for a commit already: the next one is due now.
+    pub(super) fn move_on(&self, from: &Volume, moved: Vec<Arc<Draft>>) {
+        let streams: HashSet<StreamId> = moved.iter().map(|draft| draft.stream).collect();
+        self.rehome(from, moved, "the disk that was to have it is gone, and there is no other");
+        let places = lock(&self.places);
+        let volumes = self.volumes.all();
+        for home in streams.iter().filter_map(|stream| volumes.get(*places.get(stream)?)) {
+            lock(&home.queue).hurry(self.world.monotonic().saturating_sub(self.setup.commit_every));
+            home.work.notify_one();
+        }
+    }
+
     /// Every volume's figures, those aside that were taken out of the configuration.
     pub(super) fn volume_health(&self) -> Vec<VolumeHealth> {
         let volumes = self.volumes.all();
@@ -457,11 +475,11 @@ impl Shared {
 
     /// Puts a volume that is back, or another in its place, where it was.
     pub(super) fn take_back(&self, volume: &Arc<Volume>) {
-        let another = self.volumes.get(usize::from(volume.index)).is_some_and(|before| before.id != volume.id);
+        let another = self.volumes.get(usize::from(volume.index)).map(|before| before.id).filter(|before| *before != volume.id);
         self.install(volume);
         match another {
-            true => self.replaced(volume),
-            false => self.away.forget(volume.index),
+            Some(before) => self.replaced(volume, before),
+            None => self.away.forget(volume.index),
         }
     }
 

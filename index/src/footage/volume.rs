@@ -117,6 +117,11 @@ impl Queue {
         self.drafts.push(draft);
     }
 
+    /// Some of what is queued came before `since`: it was in another queue, or waited for a file.
+    pub(super) fn hurry(&mut self, since: Duration) {
+        self.oldest = self.oldest.map(|oldest| oldest.min(since));
+    }
+
     /// Takes what is to be committed, oldest first: all of it, or some more than `most` bytes where a stall has left a backlog, so that
     /// what is written first is also durable and seen first, and no commit is so long that it looks like another stall. Where drafts
     /// wait for a file they must not stand before those that have one, so all are taken.

@@ -48,8 +48,10 @@ pub(super) struct Writer {
 pub(super) struct Outcome {
     /// There was no file for these yet; the keeper makes some.
     pub(super) waiting: Vec<Arc<Draft>>,
-    /// The disk refused these, or another volume has more room for their stream.
+    /// The disk refused these.
     pub(super) refused: Vec<Arc<Draft>>,
+    /// Another volume has more room for the streams of these.
+    pub(super) moved: Vec<Arc<Draft>>,
 }
 
 /// What is written and not yet synced.
@@ -192,8 +194,8 @@ impl Writer {
                     return;
                 }
                 Ok(Step::Moves) => {
-                    outcome.refused.push(draft);
-                    outcome.refused.extend(group);
+                    outcome.moved.push(draft);
+                    outcome.moved.extend(group);
                     return;
                 }
                 Err(error) => {
@@ -424,6 +426,7 @@ impl Writer {
         // What somebody took elsewhere meanwhile is not this volume's any more.
         if mine {
             shared.rehome(&volume, outcome.refused, "the disk refused it and there is no other");
+            shared.move_on(&volume, outcome.moved);
             let none = "no segment is free and none is past its term";
             match ending {
                 // Nobody makes files any more, here or elsewhere.

@@ -6,6 +6,7 @@
 //! Files are pages of 4 KiB that share what did not change, so a volume of many megabytes costs what was written to it.
 
 use super::{Disk, DiskFile};
+use crate::footage::volume::segment_number;
 use rand::{RngExt as _, SeedableRng as _, rngs::SmallRng};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -169,6 +170,14 @@ impl SimDisk {
         let state = self.state();
         let pages = from as usize / PAGE..(to as usize).div_ceil(PAGE);
         state.gone || state.files.get(name).is_some_and(|file| file.spoiled.range(pages).next().is_some())
+    }
+
+    /// The segments in which [`SimDisk::is_spoiled`] may say yes; `None` if it says so of all.
+    pub(in crate::footage) fn spoiled_files(&self) -> Option<BTreeSet<u32>> {
+        let state = self.state();
+        let spoiled = || state.files.iter().filter(|(_, file)| !file.spoiled.is_empty());
+        let number = |name: &str| segment_number(name.strip_prefix("segs/")?);
+        (!state.gone).then(|| spoiled().filter_map(|(name, _)| number(name)).collect())
     }
 
     /// The power goes, and comes back.

@@ -14,7 +14,7 @@ use super::{
     shared::Shared,
     simulation::{
         figures::{self, Figures, option},
-        world::{SimJournal, SimWorld},
+        world::{SimJournal, SimWorld, directory},
     },
     tests::{NODE, small},
     world::World,
@@ -50,7 +50,7 @@ impl Site {
     fn new(capacity: u64, seed: u64) -> Self {
         let power = Arc::new(AtomicBool::new(true));
         Self {
-            dir: tempfile::tempdir().expect("a directory"),
+            dir: directory(),
             disk: SimDisk::on(seed, capacity + (4 << 20), Arc::clone(&power), None),
             capacity,
             journal: Arc::new(SimJournal::new(Arc::clone(&power))),

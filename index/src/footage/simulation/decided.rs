@@ -9,7 +9,9 @@ use crate::{
     footage::{Erasure, ErasureState, Hold, HoldState, Store},
     model::{StreamId, UtcMicros, Window},
 };
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
+
+const DAY: Duration = Duration::from_secs(86_400);
 
 /// See the module.
 #[derive(Default)]
@@ -18,6 +20,7 @@ pub(super) struct Decided {
     pub(super) orders: BTreeMap<u64, Task>,
     /// Counts steps, whatever clocks say.
     turn: u64,
+    changes: u64,
 }
 
 /// A hold, and the turns in which it protected.
@@ -65,6 +68,11 @@ impl Decided {
         self.turn += 1;
     }
 
+    /// Counts what changed of holds and orders.
+    pub(super) fn changes(&self) -> u64 {
+        self.changes
+    }
+
     /// Whether there is anything to compare.
     pub(super) fn is_empty(&self) -> bool {
         self.holds.is_empty() && self.orders.is_empty()
@@ -72,6 +80,7 @@ impl Decided {
 
     /// The store said so.
     pub(super) fn held(&mut self, hold: Hold) {
+        self.changes += 1;
         let turn = self.turn;
         let known = self.holds.entry(hold.id).or_insert_with(|| Promise { hold: hold.clone(), since: turn, until: None });
         if !hold.in_force() {
@@ -82,6 +91,7 @@ impl Decided {
 
     /// The store said so.
     pub(super) fn ordered(&mut self, order: Erasure) {
+        self.changes += 1;
         let turn = self.turn;
         let known = self.orders.entry(order.id).or_insert_with(|| Task { order: order.clone(), approved: turn, done: None });
         if order.state == ErasureState::Approved && known.order.state == ErasureState::Requested {
@@ -113,15 +123,20 @@ impl Decided {
         self.orders.values().find(gone).map(|task| task.order.id)
     }
 
-    /// Orders that wait to be carried out.
-    pub(super) fn is_work_left(&self) -> bool {
-        self.orders.values().any(|task| task.order.state == ErasureState::Approved)
+    /// Where the times end that wait to be erased, except for those that only a clock knew that was years ahead.
+    fn waiting(&self, now: UtcMicros) -> impl Iterator<Item = UtcMicros> {
+        let waits = self.orders.values().filter(|task| task.order.state == ErasureState::Approved);
+        waits.map(|task| task.order.order.window.to).filter(move |to| *to < now + DAY)
+    }
+
+    /// Whether orders wait to be carried out.
+    pub(super) fn is_work_left(&self, now: UtcMicros) -> bool {
+        self.waiting(now).next().is_some()
     }
 
     /// Where the last time ends that waits to be erased.
-    pub(super) fn latest(&self) -> Option<UtcMicros> {
-        let waits = self.orders.values().filter(|task| task.order.state == ErasureState::Approved);
-        waits.map(|task| task.order.order.window.to).max()
+    pub(super) fn latest(&self, now: UtcMicros) -> Option<UtcMicros> {
+        self.waiting(now).max()
     }
 
     /// Compares with what the store says of every hold and order. What changed by itself must have been due by the clock that may be
@@ -134,6 +149,10 @@ impl Decided {
         what: &str,
         outcome: &mut Outcome,
     ) -> bool {
+        let known = (self.holds.values().map(|promise| &promise.hold), self.orders.values().map(|task| &task.order));
+        if store.shared.ledger.custody(|custody| custody.holds.values().eq(known.0) && custody.erasures.values().eq(known.1)) {
+            return false;
+        }
         let (holds, orders) = (store.holds(), store.erasures());
         if holds.len() != self.holds.len() || orders.len() != self.orders.len() {
             let (there, known) = (holds.len() + orders.len(), self.holds.len() + self.orders.len());
@@ -150,6 +169,7 @@ impl Decided {
             }
             known.until.get_or_insert(self.turn);
             known.hold = hold;
+            self.changes += 1;
         }
         let mut any = false;
         for order in orders {
@@ -167,6 +187,7 @@ impl Decided {
             }
             known.done = Some(Done { turn: self.turn, next });
             known.order = order;
+            self.changes += 1;
             any = true;
         }
         any

@@ -117,6 +117,30 @@ pub(super) struct Model {
     latest: UtcMicros,
     /// Where each stream's story begins.
     pub(super) begun: BTreeMap<StreamId, UtcMicros>,
+    /// What was compared of each stream.
+    compared: BTreeMap<StreamId, Compared>,
+}
+
+/// What was compared of a stream. Most of it is the same the next time, and what was right is right still.
+#[derive(Default)]
+struct Compared {
+    /// What was there.
+    fragments: Vec<FragmentRef>,
+    /// Counts what people had decided until then.
+    decided: u64,
+    /// Whether also what was missing was looked for.
+    whole: bool,
+    /// What was announced since.
+    announced: Vec<UtcMicros>,
+}
+
+impl Compared {
+    /// Whether nothing happened since but that these were added: everything else, and what is missing, is as it was.
+    fn goes_on_in<'a>(&self, fragments: &'a [FragmentRef], decided: u64) -> Option<&'a [FragmentRef]> {
+        let added = fragments.strip_prefix(self.fragments.as_slice())?;
+        let there = |utc: &UtcMicros| added.iter().any(|fragment| fragment.window.from == *utc);
+        (self.whole && self.decided == decided && self.announced.iter().all(there)).then_some(added)
+    }
 }
 
 impl Model {
@@ -134,6 +158,7 @@ impl Model {
         if let Entry::Vacant(fresh) = self.acknowledged.entry(name) {
             fresh.insert(None);
             self.unlocated.push(name);
+            self.compared.entry(name.0).or_default().announced.push(name.1);
         }
     }
 
@@ -161,53 +186,59 @@ impl Model {
     /// Compares everything: each announced fragment is there, and whatever is there was sent. `whole` reads every byte.
     pub(super) fn check(&mut self, store: &Store, disks: &[SimDisk], whole: bool, what: &str, outcome: &mut Outcome) {
         let reader = self.reader(store);
-        let recovered = store.is_recovered();
+        let (recovered, decided) = (store.is_recovered(), self.decided.changes());
         for stream in self.begun.keys().copied().collect::<Vec<_>>() {
-            let mut found = BTreeSet::new();
-            for fragment in reader.fragments(stream, Window::ALL) {
-                let name = (stream, fragment.window.from);
-                found.insert(name);
-                let Some(sent) = self.sent.get(&name) else {
-                    outcome.wrong_frames += 5;
-                    outcome.fault(format!("{what}: a phantom at {name:?}"));
-                    continue;
-                };
-                // A copy that a disk refused and kept all the same was still there when the hold was asked for: it is held.
-                let held = self.decided.protects(stream, sent.window());
-                if let Some(why) = self.gone.get(&name).copied() {
-                    if held && why != Gone::ByOrder {
-                        self.gone.remove(&name);
-                        continue;
-                    }
-                    outcome.wrong_frames += 5;
-                    outcome.fault(format!("{what}: {name:?} was removed ({why:?}) and is there again"));
-                }
-                if let Some(order) = self.decided.erased_by(sent) {
-                    outcome.wrong_frames += 5;
-                    outcome.fault(format!("{what}: {name:?} is there although order {order} was carried out"));
-                }
-                let place = Place::of(&fragment);
-                if let Some(known) = self.acknowledged.get_mut(&name) {
-                    *known = Some(place);
-                }
-                if whole {
-                    // A disk that reads the wrong place once reads the right one the next time.
-                    match reader.fetch(&fragment).or_else(|_| reader.fetch(&fragment)) {
-                        Ok(read) if read.units() == sent.units() => {}
-                        Ok(_) => {
-                            outcome.wrong_frames += 5;
-                            outcome.fault(format!("{what}: {name:?} is not what was sent"));
-                        }
-                        Err(error) => self.unreadable(name, place, &error, disks, what, outcome),
-                    }
-                }
+            let fragments = reader.fragments(stream, Window::ALL);
+            let before = self.compared.remove(&stream).unwrap_or_default();
+            let added = before.goes_on_in(&fragments, decided).filter(|_| recovered && !whole);
+            for fragment in added.unwrap_or(&fragments) {
+                self.compare(fragment, whole.then_some(&reader), disks, what, outcome);
             }
-            if recovered {
+            if recovered && added.is_none() {
+                let found = fragments.iter().map(|fragment| (stream, fragment.window.from)).collect();
                 self.missing(stream, &found, disks, what, outcome);
             }
+            self.compared.insert(stream, Compared { fragments, decided, whole: recovered, announced: Vec::new() });
         }
         if recovered {
             self.latest = self.trusted;
+        }
+    }
+
+    /// Compares a fragment that is there with what was sent, its bytes too where there is a `reader` for them.
+    fn compare(&mut self, fragment: &FragmentRef, reader: Option<&Reader>, disks: &[SimDisk], what: &str, outcome: &mut Outcome) {
+        let name = (fragment.stream, fragment.window.from);
+        let Some(sent) = self.sent.get(&name) else {
+            outcome.wrong_frames += 5;
+            outcome.fault(format!("{what}: a phantom at {name:?}"));
+            return;
+        };
+        if let Some(why) = self.gone.get(&name).copied() {
+            // A copy that a disk refused and kept all the same was still there when the hold was asked for: it is held.
+            if why != Gone::ByOrder && self.decided.protects(name.0, sent.window()) {
+                self.gone.remove(&name);
+                return;
+            }
+            outcome.wrong_frames += 5;
+            outcome.fault(format!("{what}: {name:?} was removed ({why:?}) and is there again"));
+        }
+        if let Some(order) = self.decided.erased_by(sent) {
+            outcome.wrong_frames += 5;
+            outcome.fault(format!("{what}: {name:?} is there although order {order} was carried out"));
+        }
+        let place = Place::of(fragment);
+        if let Some(known) = self.acknowledged.get_mut(&name) {
+            *known = Some(place);
+        }
+        // A disk that reads the wrong place once reads the right one the next time.
+        match reader.map(|reader| reader.fetch(fragment).or_else(|_| reader.fetch(fragment))) {
+            None => {}
+            Some(Ok(read)) if read.units() == sent.units() => {}
+            Some(Ok(_)) => {
+                outcome.wrong_frames += 5;
+                outcome.fault(format!("{what}: {name:?} is not what was sent"));
+            }
+            Some(Err(error)) => self.unreadable(name, place, &error, disks, what, outcome),
         }
     }
 
@@ -261,7 +292,18 @@ impl Model {
 
     /// What disks did to footage is remembered before anything else is written there.
     pub(super) fn excuse_spoiled(&mut self, disks: &[SimDisk]) {
-        let hit = |place: &Option<Place>| place.is_some_and(|place| spoiled(place, disks));
+        // Few files, if any: only of footage in them is it asked page by page.
+        let files: Vec<_> = disks.iter().map(SimDisk::spoiled_files).collect();
+        if files.iter().all(|files| files.as_ref().is_some_and(BTreeSet::is_empty)) {
+            return;
+        }
+        let hit = |place: &Option<Place>| {
+            place.is_some_and(|place| {
+                let key = place.segment.0;
+                let known = files.get(usize::from(key.volume)).and_then(Option::as_ref);
+                known.is_none_or(|files| files.contains(&key.number)) && spoiled(place, disks)
+            })
+        };
         let taken = self.acknowledged.iter().filter(|(_, place)| hit(place)).map(|(name, _)| *name);
         self.excused.extend(taken.collect::<Vec<_>>());
     }

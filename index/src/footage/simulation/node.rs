@@ -5,7 +5,7 @@ use super::{
     cameras::Camera,
     model::{Model, Name, Outcome},
     people::People,
-    world::{SimJournal, SimWorld},
+    world::{SimJournal, SimWorld, directory},
 };
 use crate::{
     footage::{
@@ -125,8 +125,6 @@ impl Node {
         let power = Arc::new(AtomicBool::new(true));
         let start = UtcMicros::from_micros(EPOCH);
         let world = Arc::new(SimWorld::new(seed, start));
-        let memory = PathBuf::from("/dev/shm");
-        let dir = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
         let mut cameras = Vec::new();
         for i in 0..random.random_range(2..6) {
             let kind = if i % 3 == 1 { StreamKind::Sub } else { StreamKind::Main };
@@ -134,7 +132,7 @@ impl Node {
             cameras.push(Camera::new(stream(i / 2 + 1 + i % 2, kind), class, random.random_range(1..5)));
         }
         let mut node = Self {
-            dir: dir.expect("a directory"),
+            dir: directory(),
             journal: Arc::new(SimJournal::new(Arc::clone(&power))),
             disks: Vec::new(),
             model: Model::new(plan.terms, start),
@@ -268,8 +266,9 @@ impl Node {
         }
         self.decide(life, what);
         self.film(&life.store);
-        self.write(life);
-        if self.is_up() && life.steps.is_multiple_of(5) {
+        // A writer that finds no file rings its keeper.
+        let rung = self.write(life);
+        if self.is_up() && (rung || life.steps.is_multiple_of(5)) {
             self.keep(life);
         }
         self.model.trust(self.trusted());
@@ -309,8 +308,9 @@ impl Node {
         }
     }
 
-    /// Every writer whose turn it is takes it.
-    fn write(&mut self, life: &mut Life) {
+    /// Every writer whose turn it is takes it. Says whether one of them found no file to write to.
+    fn write(&mut self, life: &mut Life) -> bool {
+        let mut rung = false;
         for ((writer, turned), volume) in life.writers.iter_mut().zip(life.store.shared.volumes.all().iter()) {
             let now = self.world.monotonic();
             let due = writer.due(&lock(&volume.queue), *turned);
@@ -318,9 +318,11 @@ impl Node {
                 *turned = now;
                 let taken = writer.take(&mut lock(&volume.queue));
                 writer.turn(taken);
+                rung |= lock(&volume.queue).starved;
             }
         }
-        self.troubled |= life.store.health().fragments_lost > 0;
+        self.troubled |= life.store.shared.fragments_lost.load(Ordering::Relaxed) > 0;
+        rung
     }
 
     /// Every keeper makes its round. The ledger's checkpoint lies on a disk that is not simulated: what a dead machine wrote there
@@ -367,9 +369,9 @@ impl Node {
     /// Nothing is filmed and nothing goes wrong: what was ordered is carried out.
     pub(super) fn finish(&mut self, life: &mut Life, what: &str) {
         // A clock that was set back by minutes comes to the time of each order first.
-        let due = self.model.decided.latest().map_or(0, |to| to.since(self.world.now()).as_secs());
+        let due = self.model.decided.latest(self.world.now()).map_or(0, |to| to.since(self.world.now()).as_secs());
         for _ in 0..due + 150 {
-            if !self.model.decided.is_work_left() || self.clock_off < 0 {
+            if !self.model.decided.is_work_left(self.world.now()) || self.clock_off < 0 {
                 break;
             }
             self.world.advance(Duration::from_secs(1));
@@ -380,7 +382,7 @@ impl Node {
             self.notice(life, what);
         }
         // A clock that stands years back keeps an order waiting.
-        if self.model.decided.is_work_left() && self.clock_off >= 0 && !self.disks.iter().any(SimDisk::is_dead) {
+        if self.model.decided.is_work_left(self.world.now()) && self.clock_off >= 0 && !self.disks.iter().any(SimDisk::is_dead) {
             self.outcome.fault(format!("{what}: an order of erasure is not carried out"));
         }
         self.model.check_erased(&self.disks, what, &mut self.outcome);

@@ -8,12 +8,20 @@ use crate::{
 use rand::{RngExt as _, SeedableRng as _, rngs::SmallRng};
 use serde_json::Value;
 use std::{
+    path::Path,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
     time::Duration,
 };
+
+/// A directory for what is not simulated: in memory, where the machine has that, because checkpoints in it are synced by the thousand.
+pub(in crate::footage) fn directory() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    let directory = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+    directory.expect("a directory")
+}
 
 /// Both clocks and chance.
 pub(in crate::footage) struct SimWorld {

@@ -90,6 +90,9 @@ fn what_was_on_a_disk_that_another_took_the_place_of_is_lost_by_the_disk_for_goo
     room.store = Room::open(&room.dir, &room.journal, &room.shelf, 2);
     wait("recovery", || room.store.is_recovered());
     assert_eq!(first_second(&room), (2, 2), "also for those who start later");
+    room.store.close();
+    let written = std::fs::read_dir(room.dir.path().join("held")).expect("a directory");
+    assert_eq!(written.count(), 2, "what the disk held that is gone is not written down any more, and what the others hold is");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 use super::{
     disk::sim::{Fault, SimDisk},
+    simulation::world::directory,
     *,
 };
 use rand::{RngExt as _, SeedableRng as _, rngs::SmallRng};
@@ -61,7 +62,7 @@ impl Lives {
     fn new(seed: u64, disks: usize) -> Self {
         let disks = (0..disks as u64).map(|i| SimDisk::new(seed ^ i << 32, 9 << 20)).collect();
         Self {
-            dir: tempfile::tempdir().expect("a directory"),
+            dir: directory(),
             journal: Arc::default(),
             disks,
             sent: BTreeMap::new(),
@@ -177,6 +178,7 @@ impl Life {
                     self.shared.lose(&draft, GapCause::Disk, "full");
                 }
                 self.shared.rehome(volume, outcome.refused, "refused");
+                self.shared.move_on(volume, outcome.moved);
             }
         }
     }

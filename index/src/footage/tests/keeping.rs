@@ -61,7 +61,9 @@ fn what_is_held_outlives_its_term_and_a_restart_and_goes_once_it_is_released() {
     let (reader, _permit) = reader(&store, &journal, &[gate]);
     let kept = reader.fragments(gate, window(0.0, 24.0));
     assert_eq!((kept.len(), kept[0].window.from), (6, at(6.0)), "the segment that is held in part, whole");
-    assert!(store.retention().held > 0);
+    let hour = Duration::from_secs(3600);
+    assert!(store.retention().held > 0 && store.retention_within(hour).held > 0);
+    assert!(Arc::ptr_eq(&store.retention_within(hour), &store.retention_within(hour)), "worked out once");
 
     store.release_hold(hold.id, "li", "结案").expect("asked");
     assert_eq!(store.release_hold(hold.id, "li", "结案"), Err(CustodyError::SecondPerson("li".to_owned())));
