@@ -7,6 +7,7 @@ import { ROOT } from "./room.mjs";
 
 const { chromium } = createRequire(join(ROOT, "api/web/package.json"))("playwright-core");
 const SHOTS = join(ROOT, ".cache/screenshots");
+const THEME_SWITCH = 'button[aria-label^="切换为"], button[aria-label$=" theme"]';
 
 const FLAGS = [
   "--no-sandbox",
@@ -86,4 +87,14 @@ export async function shoot(page, name) {
     await page.screenshot({ path: join(SHOTS, `${name}-${language}.png`) });
   }
   await page.click("button[aria-label*='Switch to']:has(span[lang])");
+}
+
+/** As `shoot`, in the dark and in the light theme, by the page's own switch. */
+export async function shootInThemes(page, name) {
+  const shown = () => page.getAttribute("html", "data-theme");
+  for (const theme of ["dark", "light"]) {
+    if ((await shown()) !== theme) await page.click(THEME_SWITCH);
+    await shoot(page, `${name}-${theme}`);
+  }
+  await page.click(THEME_SWITCH);
 }

@@ -2,7 +2,7 @@
 // in the register; a player at the side; and all of it in the address.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { openBrowser, shoot, signIn } from "./browser.mjs";
+import { openBrowser, shoot, shootInThemes, signIn } from "./browser.mjs";
 import { until } from "./room.mjs";
 import { onShift } from "./shift.mjs";
 
@@ -101,10 +101,7 @@ test("enter plays the chosen event at the side from five seconds before, and a l
   const { events } = await api("/events?kinds=bookmark&cameras=1");
   assert.match(await side.getAttribute("src"), new RegExp(`from_us=${events[2].time_us - 5_000_000}&`));
   assert.equal(new URL(page.url()).searchParams.get("e"), events[2].id);
-  for (const theme of ["dark", "light"]) {
-    await page.evaluate((to) => document.documentElement.setAttribute("data-theme", to), theme);
-    await shoot(page, `events-grid-${theme}`);
-  }
+  await shootInThemes(page, "events-grid");
   await page.reload();
   await until("it plays again", 60, plays);
   await page.keyboard.press("Escape");

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { createServer } from "node:http";
 import { after, before, test } from "node:test";
-import { openBrowser, shoot, signIn } from "./browser.mjs";
+import { openBrowser, shootInThemes, signIn } from "./browser.mjs";
 import { startRoom, until } from "./room.mjs";
 
 let room;
@@ -58,10 +58,7 @@ test("what the other system refuses for good is listed with what, since when and
   assert.match(await rows().first().innerText(), /报警[\s\S]*记号[\s\S]*接收方答复状态 410/);
   const { problems } = await api("/health");
   assert.ok(problems.some(({ kind }) => kind === "hooks_aside"), JSON.stringify(problems));
-  for (const theme of ["dark", "light"]) {
-    await page.evaluate((to) => document.documentElement.setAttribute("data-theme", to), theme);
-    await shoot(page, `hooks-${theme}`);
-  }
+  await shootInThemes(page, "hooks");
 });
 
 test("a message that is not taken again stays, with the reason", async () => {

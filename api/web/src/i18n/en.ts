@@ -477,7 +477,7 @@ export const en = {
   hooks_since: "Laid aside",
   hooks_message: "Message",
   hooks_why: "Why",
-  hooks_attempts: "sent {n} times",
+  hooks_attempts: "attempts: {n}",
   hooks_send: "Send again",
   hooks_sending: "Sending…",
   hooks_discard: "Discard",
