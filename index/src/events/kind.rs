@@ -190,6 +190,29 @@ kinds! {
     /// A disk will have no room for new footage while all of it is within its term, or has it again after all.
     FootageRetention = 75 "footage.retention" Alarm "录像存储将不足" "disk will run out of room for its terms";
 
+    /// Somebody asks that footage be kept beyond its term; it is, from now on.
+    HoldRequested = 100 "hold.requested" Notice "申请保全录像" "hold asked for";
+    /// A second person says yes to a hold.
+    HoldApproved = 101 "hold.approved" Notice "批准保全录像" "hold approved";
+    /// A hold is refused, or taken back.
+    HoldDeclined = 102 "hold.declined" Notice "驳回保全录像" "hold declined";
+    /// Somebody asks for the release of a hold.
+    ReleaseAsked = 103 "hold.release_asked" Notice "申请解除保全" "release of a hold asked for";
+    /// A second person releases a hold.
+    HoldReleased = 104 "hold.released" Notice "解除保全" "hold released";
+    /// A hold is over, or nobody approved it in time.
+    HoldEnded = 105 "hold.ended" Notice "保全终止" "hold over";
+    /// Somebody asks for an erasure.
+    ErasureRequested = 106 "erasure.requested" Notice "申请删除录像" "erasure asked for";
+    /// A second person says yes to an erasure.
+    ErasureApproved = 107 "erasure.approved" Notice "批准删除录像" "erasure approved";
+    /// An erasure is refused, or taken back.
+    ErasureDeclined = 108 "erasure.declined" Notice "驳回删除录像" "erasure declined";
+    /// Nobody approved an erasure in time.
+    ErasureLapsed = 109 "erasure.lapsed" Notice "删除申请失效" "erasure lapsed";
+    /// An erasure is carried out on every disk.
+    ErasureDone = 110 "erasure.done" Notice "删除录像完成" "erasure carried out";
+
     /// The node began to work.
     NodeStarted = 80 "node.started" Info "系统启动" "system started";
     /// The node was stopped.

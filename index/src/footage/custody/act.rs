@@ -1,11 +1,11 @@
 //! One step of a hold or an order: what the journal keeps of it.
 
-use super::{Deed, Erasure, Hold, HoldState, erasure::Erased};
+use super::{Deed, Erasure, Hold, HoldState, erasure::Erased, told::told};
 use crate::model::UtcMicros;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// See the module. In the journal its kind is [`Act::kind`], its body the variant's fields.
+/// See the module. In the journal its kind is [`Act::kind`], its body [`Act::body`].
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(untagged)]
 pub(in crate::footage) enum Act {
@@ -72,8 +72,13 @@ impl Act {
         }
     }
 
+    /// The variant's fields, and what people read of it: the record is an event too.
     pub(in crate::footage) fn body(&self) -> Value {
-        serde_json::to_value(self).unwrap_or_default()
+        let mut body = serde_json::to_value(self).unwrap_or_default();
+        if let Some(body) = body.as_object_mut() {
+            body.insert("text".to_owned(), told(self));
+        }
+        body
     }
 
     /// What the journal tells. `None` for records of other kinds, or of a later version.

@@ -12,6 +12,7 @@
 mod act;
 mod erasure;
 mod hold;
+mod told;
 
 pub(super) use act::Act;
 pub use erasure::{Erased, Erasure, ErasureState};

@@ -67,6 +67,36 @@ fn a_hold_protects_at_once_and_takes_two_persons_to_begin_and_to_end() {
 }
 
 #[test]
+fn each_step_is_an_event_that_says_in_words_what_it_is_about_and_is_of_no_camera_alone() {
+    use crate::{events::Kept, journal::Seq, model::NodeId};
+    let reason = || "结案".to_owned();
+    let steps = [
+        hold(17),
+        Act::HoldApproved { id: 17, deed: deed("li", 31) },
+        Act::HoldDeclined { id: 17, deed: deed("li", 31) },
+        Act::ReleaseAsked { id: 17, deed: deed("li", 31), reason: reason() },
+        Act::HoldReleased { id: 17, deed: deed("zhao", 31), reason: reason() },
+        Act::HoldEnded { id: 17, how: HoldState::Lapsed, at: at(31) },
+        Act::HoldEnded { id: 17, how: HoldState::Expired, at: at(31) },
+        erasure(17),
+        Act::ErasureApproved { id: 17, deed: deed("li", 31) },
+        Act::ErasureDeclined { id: 17, deed: deed("li", 31) },
+        Act::ErasureLapsed { id: 17, at: at(31) },
+        Act::ErasureDone { id: 17, at: at(31), erased: Default::default() },
+    ];
+    for act in steps {
+        let body = act.body().to_string();
+        let kept = Kept::read(NodeId::from_bytes([7; 16]), Seq::new(1), at(31), act.kind(), body.as_bytes());
+        let event = kept.expect("an event").event;
+        assert!(event.text.zh.contains("17") && event.text.en.contains("17"), "{:?}", event.text);
+        // Whoever may see one camera alone need not know who holds what.
+        assert_eq!(event.camera, None);
+        let begins = matches!(act, Act::HoldRequested(_) | Act::ErasureRequested(_));
+        assert_eq!(event.text.zh.contains("〔2026〕17号") && event.text.en.contains("〔2026〕17号"), begins);
+    }
+}
+
+#[test]
 fn requests_that_nobody_approves_lapse_and_holds_end_by_themselves_at_their_time() {
     let mut custody = Custody::default();
     custody.apply(&hold(1));
