@@ -3,7 +3,7 @@
 use super::{Problem, Severity};
 use crate::{node::Shared, refusal::words, routes::retention};
 use index::{
-    footage::{Erasure, ErasureState, Hold, HoldState},
+    footage::{Erasure, ErasureState, Hold, HoldState, Retention},
     model::UtcMicros,
 };
 use std::time::Duration;
@@ -14,9 +14,8 @@ const HOLD_NOTICE: Duration = Duration::from_secs(3 * 86_400);
 const ERASURE_PATIENCE: Duration = Duration::from_secs(3600);
 
 /// See the module.
-pub(super) fn keeping_problems(node: &Shared, now: UtcMicros) -> Vec<Problem> {
-    let kept = node.store.retention();
-    let breach = retention::near_breach(&kept).map(|(volume, warned)| {
+pub(super) fn keeping_problems(node: &Shared, kept: &Retention, now: UtcMicros) -> Vec<Problem> {
+    let breach = retention::near_breach(kept).map(|(volume, warned)| {
         let (state, remedy) = retention::breach_words(volume, warned.breaks);
         Problem::of_node("retention_breach", Severity::Urgent, Some(warned.since), state, remedy)
     });
