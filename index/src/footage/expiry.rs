@@ -2,13 +2,13 @@
 //! checkpoint the file is used again. Which footage goes is decided in [`retention`].
 
 use super::{
-    catalogue::SegmentKey,
+    catalogue::{SegmentKey, SegmentMeta},
     custody::Custody,
     disk::DiskFile,
     format::{SegmentHeader, SegmentState},
     keeper::Keeper,
     pool::{Size, Unspare},
-    recovery, retention,
+    recovery, retention, spans,
     types::RetentionTerms,
     volume::{lock, segment_name},
 };
@@ -84,6 +84,8 @@ impl Keeper {
         for (stream, key) in due {
             let found = self.shared.catalogue.read().get(stream).and_then(|index| index.segment(*key)).cloned();
             let Some(meta) = found else { continue };
+            // First, so that no crash leaves the one in the journal without the other.
+            self.keep_beside(*stream, &meta, due);
             let rule = rule(meta.class, &self.shared.setup.terms);
             let record =
                 json!({ "volume": self.volume.name, "segment": key.number, "fragments": meta.records, "bytes": meta.bytes });
@@ -97,6 +99,24 @@ impl Keeper {
             due.iter().for_each(|(_, key)| self.shared.ledger.freed(key.incarnation));
         }
         noted.is_ok()
+    }
+
+    /// Notes which segments stay that share time with one that goes. Where the clock had been set back the same seconds were recorded
+    /// twice, and the term of the other's last picture may be over later: what is said of the one must not be taken for said of the
+    /// other at the next start. Neighbours overlap by milliseconds, which hide no fragment.
+    fn keep_beside(&self, stream: StreamId, goes: &SegmentMeta, due: &[(StreamId, SegmentKey)]) {
+        let common = |other: &SegmentMeta| {
+            let pairs = other.spans().iter().flat_map(|span| goes.spans().iter().map(|gone| gone.intersect(*span)));
+            pairs.filter(|both| both.duration() > spans::JOIN).collect::<Vec<_>>()
+        };
+        let stay: Vec<_> = match self.shared.catalogue.read().get(&stream) {
+            Some(index) => {
+                let others = index.overlapping(goes.window).filter(|other| !due.contains(&(stream, other.key)));
+                others.map(|other| (other.key.incarnation, common(other))).filter(|(_, common)| !common.is_empty()).collect()
+            }
+            None => return,
+        };
+        stay.iter().for_each(|(incarnation, common)| self.shared.ledger.kept(stream, *incarnation, common));
     }
 
     /// Puts a freed file among those to be used, with all its blocks; or removes it where others have them by now.

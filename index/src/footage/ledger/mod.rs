@@ -104,7 +104,8 @@ struct State {
     #[serde(default)]
     custody: Custody,
     /// What others of a segment's time may be gone, and it is not: by incarnation. Of one that was begun where somebody had set the clock
-    /// back, what had been removed before; of one that an order passed over because it was held, what was held.
+    /// back, what had been removed before; of one that an order passed over because it was held, what was held; of one beside which
+    /// another expired, the time that both had.
     #[serde(default)]
     anew: HashMap<u64, Vec<Window>>,
     /// Segments past their term, by incarnation, until their files say durably that they are free.
@@ -296,8 +297,8 @@ impl Ledger {
         self.note_anew(stream, incarnation, &gone);
     }
 
-    /// An order passes over these times of a segment, because they are held. Whatever the order takes of the same time elsewhere, and
-    /// whenever the hold ends, this footage was not removed; durable on return.
+    /// These times of a segment stay while footage of the same time goes elsewhere: an order passes over them because they are held, or
+    /// their term is not over. Whatever is taken elsewhere, and whenever a hold ends, this footage was not removed; durable on return.
     pub(super) fn kept(&self, stream: StreamId, incarnation: u64, windows: &[Window]) {
         let all = {
             let mut state = lock(&self.state);

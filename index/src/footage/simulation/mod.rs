@@ -74,6 +74,7 @@ const FOUND: &[(u64, &str)] = &[
     (4057, "as 3100: 37 s"),
     (4542, "as 3100: 32 s"),
     (2978, "what waited for a file was not written as soon as there was one, and a crash in between cost 2.003 s"),
+    (2918, "what expired hid, at the next start, another segment of the same time that was not due yet"),
     (3452, "a copy that an order passed over, because it was held, was erased by the next start"),
 ];
 
