@@ -98,7 +98,7 @@ struct State {
     /// Starts of which nobody has said yet since when the node had not been running.
     #[serde(default)]
     starts: Vec<UtcMicros>,
-    /// For each of these, the last sign of life before it in the order of things, whatever the clock said.
+    /// For each of these, the last signs of life before it in the order of things, whatever the clock said.
     #[serde(default)]
     signs: Vec<(UtcMicros, UtcMicros)>,
     #[serde(default)]
@@ -133,6 +133,9 @@ pub(super) struct Ledger {
     file: PathBuf,
     /// When an earlier run last gave a sign of life: the newest that it wrote, not the one with the highest date.
     last_sign: Option<UtcMicros>,
+    /// The instant of which its newest mark speaks, where no checkpoint is younger. Where somebody set the clock just before the end, the
+    /// sign is dated by the new one, and this by the one that dated the last seconds of which the marks may have been lost.
+    last_marked: Option<UtcMicros>,
 }
 
 const PAGE: usize = 4096;
@@ -157,13 +160,16 @@ impl Ledger {
         // A checkpoint is younger than the newest fact if it knows of it.
         let last_sign = if notebook.newest() > state.seq { notebook.inherited_at() } else { state.alive };
         let last_sign = last_sign.or(notebook.inherited_at());
+        let mut last_marked = None;
         loop {
             let facts = notebook.after(state.seq, PAGE);
             let Some((last, ..)) = facts.last() else { break };
             state.seq = *last;
+            let mark = facts.iter().rev().find(|(_, kind, _)| kind == "ledger.mark");
+            last_marked = mark.and_then(|(.., body)| instant_of(body, "at_us")).or(last_marked);
             facts.iter().for_each(|(_, kind, body)| state.apply(kind, body));
         }
-        Self { state: Mutex::new(state), acting: Mutex::default(), notebook, world, file, last_sign }
+        Self { state: Mutex::new(state), acting: Mutex::default(), notebook, world, file, last_sign, last_marked }
     }
 
     pub(super) fn mark(&self, stream: StreamId, at: UtcMicros, cause: GapCause, detail: &str, newest: Option<UtcMicros>) {
@@ -186,16 +192,16 @@ impl Ledger {
     /// Notes that the node starts, before it records anything: whatever becomes of this run, what was missed before it has a cause.
     /// Durable on return.
     pub(super) fn started(&self, at: UtcMicros, believed: bool) {
-        let sign = self.last_sign;
+        let (sign, marked) = (self.last_sign, self.last_marked);
         {
             let mut state = lock(&self.state);
             state.starts.push(at);
-            state.signs.extend(sign.map(|sign| (at, sign)));
+            state.signs.extend([sign, marked].into_iter().flatten().map(|sign| (at, sign)));
             if believed {
                 state.believed = Some(at);
             }
         }
-        let body = json!({ "at_us": at, "believed": believed, "sign_us": sign });
+        let body = json!({ "at_us": at, "believed": believed, "sign_us": sign, "marked_us": marked });
         if let Err(error) = self.notebook.note_durably(at, "ledger.start", body) {
             tracing::error!(error, "a start is not in the journal, the gap before it may have no cause");
         }
@@ -211,7 +217,7 @@ impl Ledger {
         self.last_sign
     }
 
-    /// For each start that nobody has spoken of yet: the last sign of life before it.
+    /// For each start that nobody has spoken of yet: the last sign of life before it, and the last instant that was marked before it.
     pub(super) fn signs(&self) -> Vec<(UtcMicros, UtcMicros)> {
         lock(&self.state).signs.clone()
     }
@@ -435,6 +441,10 @@ impl Ledger {
     }
 }
 
+fn instant_of(body: &Value, name: &str) -> Option<UtcMicros> {
+    body.get(name).and_then(Value::as_i64).map(UtcMicros::from_micros)
+}
+
 impl State {
     /// Some of a segment is gone: all of it, where it is past its term. What else was removed at its time is another's.
     fn gone(&mut self, incarnation: u64, windows: &[Window], cause: GapCause) {
@@ -458,7 +468,7 @@ impl State {
         if let Some(act) = Act::read(kind, body) {
             return self.custody.apply(&act);
         }
-        let field = |name: &str| body.get(name).and_then(Value::as_i64).map(UtcMicros::from_micros);
+        let field = |name: &str| instant_of(body, name);
         let window = || Some(Window::new(field("from_us")?, field("to_us")?));
         let stream = || body.get("stream")?.as_str()?.parse::<StreamId>().ok();
         let cause = || serde_json::from_value::<GapCause>(body.get("cause")?.clone()).ok();
@@ -482,7 +492,7 @@ impl State {
             "ledger.start" => {
                 if let Some(at) = field("at_us").filter(|at| !self.starts.contains(at)) {
                     self.starts.push(at);
-                    self.signs.extend(field("sign_us").map(|sign| (at, sign)));
+                    self.signs.extend([field("sign_us"), field("marked_us")].into_iter().flatten().map(|sign| (at, sign)));
                 }
                 let believed = body.get("believed").and_then(Value::as_bool).unwrap_or(false);
                 self.believed = field("at_us").filter(|_| believed).or(self.believed);

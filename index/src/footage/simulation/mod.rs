@@ -75,6 +75,8 @@ const FOUND: &[(u64, &str)] = &[
     (4542, "as 3100: 32 s"),
     (2978, "what waited for a file was not written as soon as there was one, and a crash in between cost 2.003 s"),
     (2918, "what expired hid, at the next start, another segment of the same time that was not due yet"),
+    (2316, "the clock was set just before the power went: the newest fact was dated by it, and the run's last seconds were not"),
+    (2626, "as 2316"),
     (3452, "a copy that an order passed over, because it was held, was erased by the next start"),
 ];
 
