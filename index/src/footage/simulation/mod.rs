@@ -191,17 +191,17 @@ fn many(seeds: Range<u64>) -> (Outcome, BTreeMap<u64, Outcome>) {
 }
 
 /// The lives that every change is tried on.
-const EVERY_TIME: Range<u64> = 2000..2300;
+const EVERY_TIME: Range<u64> = 2000..4000;
 /// The most that a crash may cost a camera whose disks do well.
 const LOST_S: f64 = 2.0;
 
 #[test]
-fn whatever_disks_clocks_and_people_do_three_hundred_lives_lose_nothing_that_was_announced() {
+fn whatever_disks_clocks_and_people_do_two_thousand_lives_lose_nothing_that_was_announced() {
     let (sum, failed) = many(EVERY_TIME);
     failed.iter().take(3).for_each(|(seed, outcome)| expect_clean(*seed, outcome));
     assert!(sum.lost_s <= LOST_S, "{} s lost in one crash", sum.lost_s);
     assert_eq!((sum.lost_bytes, sum.wrong_frames, sum.unexplained_s), (0, 0, 0.0));
-    assert!(sum.crashes > 900 && sum.erasures > 200, "{sum:?}");
+    assert!(sum.crashes > 6000 && sum.erasures > 1500, "{sum:?}");
 }
 
 #[test]
