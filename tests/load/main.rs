@@ -151,7 +151,7 @@ enum Name {
     /// Questions to a month of events, by class, while 2,000 a second come in
     Search {
         /// Events in the month
-        #[arg(long, default_value_t = 1_000_000)]
+        #[arg(long, default_value_t = 10_000_000)]
         events: u64,
         /// Questions of each class
         #[arg(long, default_value_t = 100)]
