@@ -1,15 +1,12 @@
 /** Found events as pictures, newest first: each with the still of its camera at that time, or why there is none. */
 import { useQuery } from "@tanstack/react-query";
 import { createContext, useContext, useEffect, useRef, useState } from "react";
-import { api, nodeNowUs } from "../api";
-import health from "../health/Health.module.css";
-import { GLYPHS } from "../health/order";
+import { api } from "../api";
 import { useWords } from "../i18n";
-import { calendarDay, clockTime } from "../time";
-import { Button } from "../ui/controls";
+import { clockTime } from "../time";
 import type { FoundEvent, StreamKind } from "../wire";
 import styles from "./Events.module.css";
-import { SEVERITY } from "./Results";
+import { choice, Frame, Glyph, type Listing, What, When, Where } from "./parts";
 import { type Still, Stills } from "./stills";
 
 /** Wide enough for a card on any screen. */
@@ -35,133 +32,35 @@ export function useCheapStream(): (camera: number) => StreamKind | undefined {
 type Sight = { watch(card: Element, seen: (now: boolean) => void): () => void };
 const InSight = createContext<Sight>({ watch: () => () => {} });
 
-export function Grid({
-  events,
-  at,
-  playing,
-  stale,
-  mayWatch,
-  onSelect,
-  onPlay,
-  onOpen,
-  more,
-}: {
-  events: readonly FoundEvent[];
-  at: number;
-  /** The event that the player shows. */
-  playing: string | undefined;
-  stale: boolean;
-  mayWatch: boolean;
-  onSelect(index: number): void;
-  onPlay(event: FoundEvent): unknown;
-  onOpen(event: FoundEvent): unknown;
-  more: (() => void) | undefined;
-}) {
+export function Grid({ mayWatch, ...listing }: Listing & { mayWatch: boolean }) {
   const words = useWords();
   const list = useRef<HTMLUListElement>(null);
   const streamOf = useCheapStream();
   const sight = useSight(list);
-  useEffect(() => {
-    list.current?.querySelector(`[data-index="${at}"]`)?.scrollIntoView({ block: "nearest" });
-  }, [at]);
   return (
-    <div className={styles.results} data-stale={stale} data-view="grid">
+    <Frame view="grid" list={list} listing={listing}>
       <InSight value={sight}>
         <ul ref={list} className={styles.grid} aria-label={words("events_results")}>
-          {events.map((event, index) => (
-            <Card
-              key={event.id}
-              event={event}
-              index={index}
-              current={index === at}
-              playing={event.id === playing}
-              stream={mayWatch && event.camera !== null ? streamOf(event.camera) : undefined}
-              mayWatch={mayWatch}
-              onSelect={onSelect}
-              onPlay={onPlay}
-              onOpen={onOpen}
-            />
+          {listing.events.map((event, index) => (
+            <li key={event.id}>
+              <button {...choice(listing, index)} className={styles.card}>
+                <Picture
+                  event={event}
+                  stream={mayWatch && event.camera !== null ? streamOf(event.camera) : undefined}
+                  mayWatch={mayWatch}
+                />
+                <span className={styles.facts}>
+                  <Glyph of={event} /> <strong>{words.of(event.kind_name)}</strong>
+                  <When of={event} />
+                </span>
+                <Where of={event} />
+                <What of={event} />
+              </button>
+            </li>
           ))}
         </ul>
       </InSight>
-      {more && (
-        <div className={styles.more}>
-          <Button onPress={more}>{words("events_more")}</Button>
-        </div>
-      )}
-    </div>
-  );
-}
-
-function Card({
-  event,
-  index,
-  current,
-  playing,
-  stream,
-  mayWatch,
-  onSelect,
-  onPlay,
-  onOpen,
-}: {
-  event: FoundEvent;
-  index: number;
-  current: boolean;
-  playing: boolean;
-  stream: StreamKind | undefined;
-  mayWatch: boolean;
-  onSelect(index: number): void;
-  onPlay(event: FoundEvent): unknown;
-  onOpen(event: FoundEvent): unknown;
-}) {
-  const words = useWords();
-  const severity = SEVERITY[event.severity] ?? "high";
-  const day = calendarDay(event.time_us);
-  const play = () => {
-    onSelect(index);
-    onPlay(event);
-  };
-  return (
-    <li>
-      <button
-        type="button"
-        className={styles.card}
-        data-event={event.id}
-        data-index={index}
-        data-severity={severity}
-        data-playing={playing}
-        aria-current={current}
-        tabIndex={current ? 0 : -1}
-        onFocus={() => onSelect(index)}
-        onClick={play}
-        onDoubleClick={() => onOpen(event)}
-      >
-        <Picture event={event} stream={stream} mayWatch={mayWatch} />
-        <span className={styles.facts}>
-          <span className={styles.glyph} role="img" aria-label={words(`severity_${severity}`)}>
-            {GLYPHS[severity]}
-          </span>{" "}
-          <strong>{words.of(event.kind_name)}</strong>
-          <time dateTime={new Date(event.time_us / 1000).toISOString()}>
-            {day !== calendarDay(nodeNowUs()) && <span className={health.dim}>{day.slice(5)} </span>}
-            {clockTime(event.time_us)}
-          </time>
-        </span>
-        <span className={styles.camera}>
-          {event.camera !== null && <b>{event.camera}</b>} {event.name}
-          <span className={health.dim}> {event.place.join(" / ")}</span>
-        </span>
-        <span className={styles.text}>
-          {words.of(event.text)}
-          {event.objects.length > 0 && (
-            <span className={health.dim}>
-              {" "}
-              {event.objects.map((one) => `${words(`class_${one.class}`)}×${one.count}`).join(" ")}
-            </span>
-          )}
-        </span>
-      </button>
-    </li>
+    </Frame>
   );
 }
 
