@@ -124,18 +124,25 @@ impl Authority {
         Ok(Self { signed_in: Some((login.clone(), Arc::new(person))), ..self.clone() })
     }
 
-    /// Writes the record of a search for events and waits until it is durable.
+    /// Writes the record of a search for events and waits until it is durable. A search that only follows the clock is written once.
     ///
     /// # Errors
     /// 403 without the right or a purpose; 503 if the record cannot be written, for then nothing may be shown.
     pub async fn note_search(&self, window: Window, question: String) -> Result<(), Refusal> {
         let grant = self.grant(Action::Search, &[], None)?;
         let extent = Extent::recorded([], window);
-        let request = AccessRequest { login: self.login()?.id.clone(), from: self.from, extent, purpose: self.purpose()? };
+        let login = self.login()?;
+        let request = AccessRequest { login: login.id.clone(), from: self.from, extent, purpose: self.purpose()? };
+        if login.belongings.has_searched(&question, window) {
+            return Ok(());
+        }
         let (send, receive) = tokio::sync::oneshot::channel();
-        self.node.register.note_search_then(grant, request, question, move |result| drop(send.send(result)));
+        self.node.register.note_search_then(grant, request, question.clone(), move |result| drop(send.send(result)));
         match receive.await {
-            Ok(Ok(_)) => Ok(()),
+            Ok(Ok(_)) => {
+                login.belongings.searched(question, window);
+                Ok(())
+            }
             Ok(Err(error)) => Err(not_admitted(&AdmitError::Journal(error))),
             Err(_) => Err(register_closed()),
         }

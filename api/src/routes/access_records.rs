@@ -23,7 +23,7 @@ pub(super) struct RecordsQuery {
     from_us: Option<i64>,
     /// Asked for before this.
     to_us: Option<i64>,
-    /// `live`, `playback`, `still` or `export`.
+    /// `live`, `playback`, `still`, `export` or `search`.
     action: Option<String>,
     /// Those before this number: the `next_before_seq` of the last page.
     before_seq: Option<u64>,
@@ -55,9 +55,9 @@ pub(super) struct RecordBody {
     cameras: Vec<CameraId>,
     #[schema(value_type = Vec<String>)]
     streams: Vec<StreamId>,
-    /// `live`, `playback`, `still` or `export`.
+    /// `live`, `playback`, `still`, `export` or `search`.
     action: &'static str,
-    /// What was opened; absent for live.
+    /// What was opened or searched; absent for live.
     #[serde(skip_serializing_if = "Option::is_none")]
     window: Option<WindowBody>,
     purpose: PurposeOf,
@@ -73,11 +73,15 @@ pub(super) struct RecordBody {
     bytes: Option<u64>,
 }
 
-/// A window of footage.
+/// A window of time.
 #[derive(Serialize, ToSchema)]
 pub(super) struct WindowBody {
-    from_us: i64,
-    to_us: i64,
+    /// Absent where it has no beginning.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from_us: Option<i64>,
+    /// Absent where it has no end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to_us: Option<i64>,
 }
 
 /// Why.
@@ -132,7 +136,10 @@ fn body(record: AccessRecord) -> RecordBody {
         action: began.action.word(),
         window: match began.span {
             Span::Live => None,
-            Span::Recorded(window) => Some(WindowBody { from_us: window.from.as_micros(), to_us: window.to.as_micros() }),
+            Span::Recorded(Window { from, to }) => Some(WindowBody {
+                from_us: (from > UtcMicros::MIN).then(|| from.as_micros()),
+                to_us: (to < UtcMicros::MAX).then(|| to.as_micros()),
+            }),
         },
         purpose: PurposeOf { category: began.category, text: began.text, case: began.case },
         question: began.question,

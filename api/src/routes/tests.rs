@@ -139,7 +139,12 @@ impl Fixture {
     }
 
     async fn declare(&self, cookie: &str) {
-        let purpose = json!({ "category": "duty", "text": "夜间巡查" });
+        self.declare_as(cookie, "duty", "夜间巡查").await;
+    }
+
+    /// Declares another purpose.
+    async fn declare_as(&self, cookie: &str, category: &str, text: &str) {
+        let purpose = json!({ "category": category, "text": text });
         let answer = self.ask(Method::PUT, "/api/v1/me/purpose", Some(cookie), purpose).await;
         assert_eq!(answer.status, StatusCode::NO_CONTENT);
     }

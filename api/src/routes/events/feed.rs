@@ -33,6 +33,8 @@ use serde_json::json;
 use std::{ops::ControlFlow, time::Duration};
 use utoipa::IntoParams;
 
+/// What the register calls following it.
+const FEED: &str = "feed";
 /// Records looked at in one go.
 const BATCH: u64 = 2_000;
 /// Events sent in one go.
@@ -77,7 +79,9 @@ pub(in super::super) async fn feed(
     // A number from the future is another journal's.
     let after = query.after.map(Seq::new).filter(|after| *after <= tail).unwrap_or(tail);
     let now = UtcMicros::now();
-    authority.note_search(Window::new(now, UtcMicros::MAX), format!("feed after={after}")).await?;
+    // Whoever loads the page again follows the same feed; who resumes it sees what came meanwhile.
+    let question = if after == tail { FEED.to_owned() } else { format!("{FEED} after={after}") };
+    authority.note_search(Window::new(now, UtcMicros::MAX), question).await?;
     Ok(upgrade.max_message_size(MAX_MESSAGE).on_upgrade(move |socket| run(authority, after, socket)))
 }
 

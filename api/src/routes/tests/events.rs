@@ -93,6 +93,28 @@ async fn a_search_stands_in_the_register_before_its_answer_leaves() {
 }
 
 #[tokio::test]
+async fn a_search_that_only_follows_the_clock_is_recorded_once() {
+    let fixture = Fixture::with_events().await;
+    let operator = fixture.cookie("operator");
+    fixture.declare(&operator).await;
+    let now = UtcMicros::now().as_micros();
+    let (minute, from) = (60_000_000, now - 3_600_000_000);
+    let searches = async |window: (i64, i64), text: &str| {
+        let asked = format!("/api/v1/events?text={text}&from_us={}&to_us={}", window.0, window.1);
+        assert_eq!(fixture.get(&asked, &operator).await.status, StatusCode::OK);
+        let records = fixture.get("/api/v1/access-records?action=search", &fixture.cookie("auditor")).await.json();
+        records["records"].as_array().expect("a list").len()
+    };
+    assert_eq!(searches((from, now), "nmgt").await, 1);
+    assert_eq!(searches((from + minute, now + minute), "nmgt").await, 1, "a minute later");
+    assert_eq!(searches((from, now), "nmg").await, 2, "other words");
+    assert_eq!(searches((from - 1, now), "nmgt").await, 3, "an earlier time");
+    assert_eq!(searches((from, now + 6 * minute), "nmgt").await, 4, "long after");
+    fixture.declare_as(&operator, "incident", "另一事由").await;
+    assert_eq!(searches((from, now), "nmgt").await, 5, "another reason");
+}
+
+#[tokio::test]
 async fn a_box_reports_within_its_scope_once_and_never_an_identity() {
     let fixture = Fixture::new().await;
     fixture.until_indexed().await;
