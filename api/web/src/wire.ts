@@ -187,9 +187,11 @@ export type AccessRecord = {
   from: string;
   cameras: number[];
   action: string;
-  /** What was opened; absent for live. */
-  window?: { from_us: UtcMicros; to_us: UtcMicros };
+  /** What was opened or searched; absent for live. A bound that is absent is open. */
+  window?: { from_us?: UtcMicros; to_us?: UtcMicros };
   purpose: { category: PurposeCategory | null; text: string; case: string | null };
+  /** What was searched for, in one line; `feed` is following what comes. */
+  question?: string;
   /** Why it was refused; absent if it was admitted. */
   refused?: string;
   ended_us: UtcMicros | null;

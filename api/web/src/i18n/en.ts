@@ -529,4 +529,7 @@ export const en = {
   action_playback: "replay",
   action_still: "still",
   action_export: "export",
+  action_search: "search",
+  records_open: "open",
+  records_feed: "following new events",
 } satisfies Record<keyof typeof zh, string>;

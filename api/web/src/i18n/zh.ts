@@ -527,4 +527,7 @@ export const zh = {
   action_playback: "回放",
   action_still: "截图",
   action_export: "导出",
+  action_search: "检索",
+  records_open: "不限",
+  records_feed: "跟随新事件",
 } as const;

@@ -69,6 +69,8 @@ function Table({ records }: { records: readonly AccessRecord[] }) {
   const words = useWords();
   const nowUs = nodeNowUs();
   const action = (word: string) => (ACTIONS.some((known) => known === word) ? words(`action_${word}` as Key) : word);
+  const bound = (us?: number) => (us === undefined ? words("records_open") : moment(us, nowUs));
+  const asked = (question: string) => (question === "feed" ? words("records_feed") : question);
   return (
     <div className={styles.scroll}>
       <table className={styles.table}>
@@ -95,13 +97,10 @@ function Table({ records }: { records: readonly AccessRecord[] }) {
               <td className={record.refused ? styles.bad : undefined}>
                 {action(record.action)}
                 {record.refused && ` · ${words("records_refused")}`}
+                {record.question && <div className={styles.dim}>{asked(record.question)}</div>}
               </td>
               <td>{record.cameras.join(", ")}</td>
-              <td>
-                {record.window
-                  ? `${moment(record.window.from_us, nowUs)} – ${moment(record.window.to_us, nowUs)}`
-                  : words("nav_wall")}
-              </td>
+              <td>{record.window ? `${bound(record.window.from_us)} – ${bound(record.window.to_us)}` : words("nav_wall")}</td>
               <td className={styles.wrap}>
                 {record.purpose.category && `${words(categoryKey(record.purpose.category))} · `}
                 {record.purpose.text}

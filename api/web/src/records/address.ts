@@ -1,5 +1,5 @@
 /** `/records?person=王&camera=1042&action=export`: the filters of the register. */
-export const ACTIONS = ["live", "playback", "still", "export"] as const;
+export const ACTIONS = ["live", "playback", "still", "export", "search"] as const;
 export type RecordsAddress = { person?: string; camera?: number; action?: (typeof ACTIONS)[number] };
 
 export function readRecords(search: Record<string, unknown>): RecordsAddress {
