@@ -213,7 +213,7 @@ impl Image {
                 None => disk.peek(&flip.file, flip.at as u64, 1).map(|byte| byte[0]),
             };
             let small = || disk.read_small(&flip.file).ok().and_then(|bytes| bytes.get(flip.at).copied());
-            byte.or_else(small) == flip.was(self)
+            byte.or_else(small).zip(flip.was(self)).is_some_and(|(now, was)| now != was ^ 1 << flip.bit)
         });
         found
     }
@@ -298,7 +298,7 @@ struct Found {
     unexplained: BTreeSet<Name>,
     /// What the log says that should not be.
     warnings: u64,
-    /// What flipped is again what it was: somebody wrote it anew.
+    /// What flipped was written anew: as it was, or, where recovery seals a file again and says so, as the checksum over that now is.
     mended: bool,
 }
 
