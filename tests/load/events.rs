@@ -202,14 +202,19 @@ pub(crate) fn search(count: u64, questions: u32) -> Result<()> {
     let (added, begin) = (events.added(), Instant::now());
     let mut worst: f64 = 0.0;
     for class in CLASSES {
-        let mut took = Vec::new();
+        let (mut took, mut counted_s) = (Vec::new(), 0.0);
         for _ in 0..questions {
             let question = class.1(&mut district, month, &events)?;
             let begin = Instant::now();
-            events.ask(&question)?;
+            let answer = events.ask(&question)?;
             took.push(begin.elapsed().as_secs_f64() * 1e3);
+            let counted = question.window.to.micros_from(answer.coverage.counted_from);
+            counted_s += counted as f64 / question.window.to.micros_from(question.window.from) as f64;
         }
         figures.percentiles(&format!("{}_ms", class.0), &mut took, "ms");
+        if matches!(class.0, "facets" | "histogram") {
+            figures.add(&format!("{}_counted_pct", class.0), counted_s / f64::from(questions) * 100.0, "% of the time asked for");
+        }
         worst = worst.max(crate::figures::percentile(&took, 0.95));
     }
     let busy = (events.added() - added) as f64 / begin.elapsed().as_secs_f64();

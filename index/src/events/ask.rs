@@ -4,13 +4,13 @@
 //! counting ends at the day after a number of documents, and the answer says down to when it counted. So a question costs
 //! some tens of milliseconds of one thread, and putting events in goes on beside it (I10).
 
-use super::Severity;
-use super::day::{Stored, day_of, key_from, place_number, term};
+use super::counts::{Counts, Wants};
+use super::day::{Stored, day_of, key_from};
+use super::plan::{Plan, Scope};
 use super::projection::{DayReader, Shared, lock};
-use super::question::{
-    Answer, AskError, Coverage, EXACT_TO, Histogram, MAX_COLUMNS, MAX_PAGE, Question, Reach, Total, Understood,
-};
-use super::scan::{Counts, Narrow, Newest, Wants, scan};
+use super::question::{Answer, AskError, Coverage, EXACT_TO, Histogram, MAX_COLUMNS, MAX_PAGE, Question, Total, Understood};
+use super::scan::{Newest, scan};
+use super::sieve::{Narrow, Sieve};
 use super::text::{self, Conditions, Wanted};
 use super::{event::Kept, parts::Region};
 use crate::journal::Seq;
@@ -22,12 +22,12 @@ use std::{
 };
 use tantivy::{
     DocAddress, Searcher, TantivyDocument, TantivyError,
-    query::{AllQuery, BooleanQuery, Occur, Query, TermQuery, TermSetQuery},
-    schema::{Field, IndexRecordOption, Value},
+    query::AllQuery,
+    schema::{Field, Value},
 };
 
-/// Documents after which counting ends at the next day's border.
-const COST_BOUND: u64 = 3_000_000;
+/// What a scan may cost before counting ends at the next day's border: about a tenth of a second.
+const COST_BOUND: u64 = 10_000_000;
 /// Bytes of remembered counts.
 const MEMORY: usize = 16 << 20;
 const DAY_MICROS: i64 = 86_400_000_000;
@@ -68,6 +68,7 @@ struct Asking<'a> {
     days: Vec<Open>,
     remembered: &'a Mutex<Remembered>,
     narrow: Narrow,
+    scope: Scope,
 }
 
 /// What came out of going through the days.
@@ -109,7 +110,7 @@ fn answer_to(shared: &Shared, remembered: &Mutex<Remembered>, question: &Questio
         hours: question.hours,
         region: question.region.map(Region::packed),
     };
-    let asking = Asking { question, days, remembered, narrow };
+    let asking = Asking { question, days, remembered, narrow, scope: Scope::of(question) };
     let result = asking.answer(coverage);
     if let Err(AskError::Index(_)) = &result {
         // Which day it was is found by reading each once more; the writing side sets it aside and makes it anew.
@@ -267,8 +268,11 @@ impl Asking<'_> {
             return Ok(0);
         }
         let mut counts = Counts::default();
-        let cost = match self.query(day, conditions)? {
-            Some(query) => scan((day.number, &day.searcher), &*query, &self.narrow, wants, &mut found.newest, &mut counts)?,
+        let plan = Plan::of((&day.searcher, day.reader.fields), self.question, conditions, &self.scope, &self.narrow)?;
+        let cost = match plan {
+            Some(Plan { query, sieve }) => {
+                scan((day.number, &day.searcher), &*query, &sieve, wants, &mut found.newest, &mut counts)?
+            }
             None => 0,
         };
         found.counts.merge(&counts);
@@ -286,46 +290,6 @@ impl Asking<'_> {
         format!("{reach:?}{under:?}{cameras:?}{kinds:?}{severity:?}{hours:?}{region:?}").hash(&mut hasher);
         (wants.facets, wants.step_millis).hash(&mut hasher);
         hasher.finish()
-    }
-
-    /// The day's query; `None` if nothing there can match. Who may find what is part of it.
-    fn query(&self, day: &Open, conditions: &Conditions) -> Result<Option<Box<dyn Query>>, TantivyError> {
-        let (fields, question) = (day.reader.fields, self.question);
-        let mut musts: Vec<Box<dyn Query>> = Vec::new();
-        for condition in conditions {
-            let atoms = text::atoms(&day.searcher, fields, &**condition)?;
-            if atoms.is_empty() {
-                return Ok(None);
-            }
-            musts.push(match atoms.as_slice() {
-                [only] => Box::new(TermQuery::new(only.clone(), IndexRecordOption::Basic)),
-                _ => Box::new(TermSetQuery::new(atoms)),
-            });
-        }
-        let number = |camera: &crate::model::CameraId| u64::from(camera.number());
-        match &question.reach {
-            Reach::Everything if question.cameras.is_empty() => {}
-            Reach::Everything => musts.push(numbers(fields.camera, question.cameras.iter().map(number))),
-            Reach::Cameras(within) => {
-                let asked = within.iter().filter(|camera| question.cameras.is_empty() || question.cameras.contains(camera));
-                musts.push(numbers(fields.camera, asked.map(number)));
-            }
-        }
-        if !question.kinds.is_empty() {
-            musts.push(numbers(fields.kind, question.kinds.iter().map(|kind| kind.code())));
-        }
-        if question.severity > Severity::Info {
-            let heavy = Severity::ALL.into_iter().filter(|severity| *severity >= question.severity);
-            musts.push(numbers(fields.severity, heavy.map(Severity::code)));
-        }
-        if !question.under.is_empty() {
-            musts.push(numbers(fields.under, [place_number(question.under.iter().map(String::as_str))]));
-        }
-        Ok(Some(match musts.len() {
-            0 => Box::new(AllQuery),
-            1 => musts.remove(0),
-            _ => Box::new(BooleanQuery::new(musts.into_iter().map(|must| (Occur::Must, must)).collect())),
-        }))
     }
 
     fn histogram(&self, counts: &Counts) -> Option<Histogram> {
@@ -351,7 +315,7 @@ impl Asking<'_> {
         let (mut newest, mut counts) = (Newest::new(u64::MAX, 1), Counts::default());
         let wants = Wants { facets: true, step_millis: None };
         let narrow = Narrow { from: 1, to: u64::MAX, hours: None, region: None };
-        scan((day.number, &day.searcher), &AllQuery, &narrow, &wants, &mut newest, &mut counts)?;
+        scan((day.number, &day.searcher), &AllQuery, &Sieve::new(&narrow), &wants, &mut newest, &mut counts)?;
         Ok(())
     }
 }
@@ -366,12 +330,4 @@ pub(super) fn read(
     let doc: TantivyDocument = searcher.doc(at)?;
     let stored = doc.get_first(body).and_then(|value| value.as_bytes()).and_then(Stored::read);
     Ok(stored.and_then(|stored| Kept::read(node, stored.seq, stored.at, stored.kind.word(), stored.body)))
-}
-
-fn numbers(field: Field, numbers: impl IntoIterator<Item = u64>) -> Box<dyn Query> {
-    let terms: Vec<_> = numbers.into_iter().map(|number| term(field, number)).collect();
-    match terms.as_slice() {
-        [only] => Box::new(TermQuery::new(only.clone(), IndexRecordOption::Basic)),
-        _ => Box::new(TermSetQuery::new(terms)),
-    }
 }

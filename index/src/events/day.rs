@@ -1,27 +1,23 @@
 //! One day of the index: a directory of tantivy's, forgotten by deleting it.
 //!
-//! Events repeat themselves: the same camera, the same kind, the same sentence, thousands of times a day. So a text is put
-//! into the index once a day, as an *atom*, a document of its own with everything it can be found by; an event names its
-//! atoms by number. A question about text first finds the atoms that match, then the events that name them. That keeps an
-//! event small and lets atoms be found in many ways without events paying for it.
+//! It holds two sorts of documents: events, and the texts that they name ([`super::atoms`]).
 //!
 //! - E3: each commit carries the journal's sequence number up to which this day is complete. What is replayed after a crash
 //!   is skipped up to there, so nothing is lost and nothing stands twice.
 
-use super::parts::{Class, Region};
-use super::words::{self, Tokens};
-use super::{Kind, Severity};
-use crate::journal::{Seen, Seq};
+use super::Kind;
+use super::atoms::{self, Atom, Known, ROLES};
+use super::glimpse::Glimpse;
+use super::parts::Region;
+use super::words;
+use crate::journal::Seq;
 use crate::model::UtcMicros;
-use serde::Deserialize;
-use serde_json::Value;
-use std::{borrow::Cow, collections::BTreeMap, collections::HashSet, path::Path, path::PathBuf};
+use std::path::{Path, PathBuf};
 use tantivy::{
-    Index, IndexReader, IndexWriter, ReloadPolicy, TantivyDocument, TantivyError, Term,
+    DocSet, Index, IndexReader, IndexWriter, ReloadPolicy, TERMINATED, TantivyDocument, TantivyError, Term,
     index::IndexSettings,
     indexer::{IndexWriterOptions, LogMergePolicy},
     schema::{FAST, Field, INDEXED, IndexRecordOption, STORED, Schema, TextFieldIndexing, TextOptions},
-    tokenizer::{PreTokenizedString, Token},
 };
 
 /// Memory that the writer of one day may fill before it writes a segment.
@@ -40,13 +36,17 @@ pub(super) struct Fields {
     pub(super) camera: Field,
     pub(super) kind: Field,
     pub(super) severity: Field,
-    pub(super) hour: Field,
     pub(super) region: Field,
     pub(super) under: Field,
     pub(super) atoms: Field,
     pub(super) source: Field,
     pub(super) body: Field,
+    /// An event's atoms as columns, by role: ordinals, 0 for none.
+    pub(super) roles: [Field; ROLES],
+    /// An atom's own number.
     pub(super) atom: Field,
+    /// The number of an atom's text.
+    pub(super) text: Field,
     pub(super) places: Field,
     pub(super) words: Field,
     pub(super) pinyin: Field,
@@ -65,13 +65,14 @@ fn schema() -> (Schema, Fields) {
         camera: schema.add_u64_field("camera", INDEXED | FAST),
         kind: schema.add_u64_field("kind", INDEXED | FAST),
         severity: schema.add_u64_field("severity", INDEXED | FAST),
-        hour: schema.add_u64_field("hour", FAST),
         region: schema.add_u64_field("region", FAST),
         under: schema.add_u64_field("under", INDEXED),
         atoms: schema.add_u64_field("atoms", INDEXED),
         source: schema.add_u64_field("source", INDEXED),
         body: schema.add_bytes_field("body", STORED),
-        atom: schema.add_u64_field("atom", INDEXED | FAST),
+        roles: ["place", "what", "said"].map(|name| schema.add_u64_field(name, FAST)),
+        atom: schema.add_u64_field("atom", FAST),
+        text: schema.add_u64_field("text", INDEXED),
         places: schema.add_text_field("places", text(IndexRecordOption::WithFreqsAndPositions)),
         words: schema.add_text_field("words", text(IndexRecordOption::Basic)),
         pinyin: schema.add_text_field("pinyin", text(IndexRecordOption::Basic)),
@@ -85,11 +86,6 @@ pub(super) fn day_of(at: UtcMicros) -> i64 {
     at.as_micros().div_euclid(86_400_000_000)
 }
 
-/// The hour of the day on the district's clocks, 0 to 23.
-pub(super) fn hour_of(millis: i64) -> u64 {
-    (millis.div_euclid(3_600_000) + ZONE_HOURS).rem_euclid(24) as u64
-}
-
 /// The order of events, newest greatest: milliseconds, then the journal's number.
 pub(super) fn key(time: UtcMicros, seq: Seq) -> u64 {
     (time.as_micros().max(0) as u64 / 1000) << KEY_BITS | seq.get() & ((1 << KEY_BITS) - 1)
@@ -98,6 +94,11 @@ pub(super) fn key(time: UtcMicros, seq: Seq) -> u64 {
 /// The least key of an instant.
 pub(super) fn key_from(time: UtcMicros) -> u64 {
     key(time, Seq::ZERO)
+}
+
+/// The least key of a millisecond since 1970.
+pub(super) fn key_at(millis: i64) -> u64 {
+    (millis.max(0) as u64) << KEY_BITS
 }
 
 /// The milliseconds of a key.
@@ -120,105 +121,6 @@ pub(super) fn place_number<'a>(levels: impl IntoIterator<Item = &'a str>) -> u64
 /// The number under which an event from outside is known: the same report twice has the same.
 pub(super) fn source_number(source: &str, id: &str) -> u64 {
     number_of(&format!("{source}\u{1f}{id}"))
-}
-
-/// What the index needs of a record's body; borrowed, because twenty thousand a second pass here.
-#[derive(Deserialize)]
-struct Glance<'a> {
-    time_us: Option<i64>,
-    camera: Option<u32>,
-    #[serde(borrow, default)]
-    name: Cow<'a, str>,
-    #[serde(borrow, default)]
-    place: Vec<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    severity: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    text: Words<'a>,
-    #[serde(default)]
-    region: Option<Region>,
-    #[serde(default)]
-    objects: Vec<GlanceObjects>,
-    #[serde(default)]
-    attributes: BTreeMap<String, Value>,
-    #[serde(borrow, default)]
-    source: GlanceSource<'a>,
-    #[serde(borrow, default)]
-    notice: Option<GlanceNotice<'a>>,
-}
-
-#[derive(Deserialize, Default)]
-struct Words<'a> {
-    #[serde(borrow, default)]
-    zh: Cow<'a, str>,
-    #[serde(borrow, default)]
-    en: Cow<'a, str>,
-}
-
-#[derive(Deserialize)]
-struct GlanceObjects {
-    class: Class,
-}
-
-#[derive(Deserialize, Default)]
-struct GlanceSource<'a> {
-    #[serde(borrow, default)]
-    name: Cow<'a, str>,
-    #[serde(borrow, default)]
-    topic: Cow<'a, str>,
-    #[serde(borrow, default)]
-    id: Cow<'a, str>,
-}
-
-#[derive(Deserialize)]
-struct GlanceNotice<'a> {
-    #[serde(borrow, default)]
-    state: Words<'a>,
-}
-
-/// A record that is an event, as the index sees it.
-pub(super) struct Glimpse<'a> {
-    /// When it happened.
-    pub(super) time: UtcMicros,
-    seq: Seq,
-    at: UtcMicros,
-    kind: Kind,
-    body: &'a [u8],
-    glance: Glance<'a>,
-}
-
-impl<'a> Glimpse<'a> {
-    /// `None` for the record of something else, or one whose body is not an event's.
-    pub(super) fn of(seen: Seen<'a>) -> Option<Self> {
-        let kind = Kind::from_word(seen.kind)?;
-        let glance: Glance<'a> = serde_json::from_slice(seen.body).ok()?;
-        let time = glance.time_us.map_or(seen.at, UtcMicros::from_micros);
-        Some(Self { time, seq: seen.seq, at: seen.at, kind, body: seen.body, glance })
-    }
-
-    /// The texts that it is found by: where, what, and what was said.
-    fn atoms(&self) -> [String; 3] {
-        let Glance { camera, name, place, text, objects, attributes, source, notice, .. } = &self.glance;
-        let camera_number = camera.map(|number| number.to_string()).unwrap_or_default();
-        let place = if name.is_empty() && place.is_empty() {
-            String::new()
-        } else {
-            format!("{}/{name} {camera_number}", place.join("/"))
-        };
-        let (zh, en) = self.kind.name();
-        let mut what = format!("{zh} {en}");
-        for GlanceObjects { class } in objects {
-            let (en, zh) = class.words();
-            what.extend([" ", zh, " ", en]);
-        }
-        let said =
-            notice.as_ref().map(|notice| &notice.state).filter(|_| text.zh.is_empty() && text.en.is_empty()).unwrap_or(text);
-        let mut words = [&*said.zh, &*said.en, &*source.topic].join(" ");
-        for value in attributes.values().filter_map(Value::as_str) {
-            words.extend([" ", value]);
-        }
-        [place, what, if words.trim().is_empty() { String::new() } else { words }]
-    }
 }
 
 /// An event as it stands in the index: what [`Stored::read`] gives back.
@@ -268,7 +170,7 @@ pub(super) struct Day {
 struct Writing {
     writer: IndexWriter,
     /// Atoms that stand in this day already.
-    atoms: HashSet<u64>,
+    atoms: Known,
     dirty: bool,
 }
 
@@ -312,12 +214,10 @@ impl Day {
         let mut doc = TantivyDocument::new();
         let glance = &glimpse.glance;
         let time_key = key(glimpse.time, glimpse.seq);
-        let severity = glance.severity.as_deref().and_then(Severity::from_word).unwrap_or(glimpse.kind.severity());
         doc.add_u64(fields.key, time_key);
         doc.add_u64(fields.camera, u64::from(glance.camera.unwrap_or(0)));
         doc.add_u64(fields.kind, glimpse.kind.code());
-        doc.add_u64(fields.severity, severity.code());
-        doc.add_u64(fields.hour, hour_of(millis_of(time_key)));
+        doc.add_u64(fields.severity, glimpse.severity().code());
         doc.add_u64(fields.region, glance.region.map_or(0, Region::packed));
         doc.add_u64(fields.atom, 0);
         for depth in 1..=glance.place.len() {
@@ -326,11 +226,17 @@ impl Day {
         if !glance.source.id.is_empty() {
             doc.add_u64(fields.source, source_number(&glance.source.name, &glance.source.id));
         }
-        for text in glimpse.atoms().iter().filter(|text| !text.is_empty()) {
-            let number = number_of(text);
-            doc.add_u64(fields.atoms, number);
-            if writing.atoms.insert(number) {
-                writing.writer.add_document(atom(fields, number, &words::tokens(text)))?;
+        for ((role, text), column) in glimpse.texts().iter().enumerate().zip(fields.roles) {
+            if text.is_empty() {
+                doc.add_u64(column, 0);
+                continue;
+            }
+            let number = Known::text(role, text);
+            let (atom, new) = writing.atoms.atom(number, role);
+            doc.add_u64(column, atom.ordinal);
+            doc.add_u64(fields.atoms, atom.packed());
+            if new {
+                writing.writer.add_document(atoms::document(fields, number, atom, &words::tokens(text)))?;
             }
         }
         doc.add_bytes(fields.body, &Stored::write(glimpse));
@@ -375,36 +281,22 @@ impl Day {
         self.writer.as_mut().ok_or_else(|| TantivyError::InvalidArgument("no writer".into()))
     }
 
-    fn atoms_known(&self) -> Result<HashSet<u64>, TantivyError> {
-        let mut known = HashSet::new();
+    fn atoms_known(&self) -> Result<Known, TantivyError> {
+        let mut known = Known::default();
         for segment in self.reader.searcher().segment_readers() {
-            let inverted = segment.inverted_index(self.fields.atom)?;
+            let atoms = segment.fast_fields().u64("atom")?.first_or_default_col(0);
+            let inverted = segment.inverted_index(self.fields.text)?;
             let mut terms = inverted.terms().stream()?;
-            while let Some((term, _)) = terms.next() {
-                known.extend(term.try_into().map(u64::from_be_bytes));
+            while let Some((term, info)) = terms.next() {
+                let doc = inverted.read_postings_from_terminfo(info, IndexRecordOption::Basic)?.doc();
+                let atom = (doc != TERMINATED).then(|| Atom::unpacked(atoms.get_val(doc))).flatten();
+                if let (Ok(text), Some(atom)) = (term.try_into(), atom) {
+                    known.put(u64::from_be_bytes(text), atom);
+                }
             }
         }
         Ok(known)
     }
-}
-
-/// The document of a text. It has the events' columns too, with zeros: a column without holes is read twice as fast, and the
-/// key 0 is before every event.
-fn atom(fields: Fields, number: u64, tokens: &Tokens) -> TantivyDocument {
-    let mut doc = TantivyDocument::new();
-    for field in [fields.key, fields.camera, fields.kind, fields.severity, fields.hour, fields.region] {
-        doc.add_u64(field, 0);
-    }
-    doc.add_u64(fields.atom, number);
-    let whole =
-        |text: &String, position| Token { offset_from: 0, offset_to: 0, position, text: text.clone(), position_length: 1 };
-    let places = tokens.places.iter().map(|(place, text)| whole(text, *place)).collect();
-    doc.add_pre_tokenized_text(fields.places, PreTokenizedString { text: String::new(), tokens: places });
-    for (field, list) in [(fields.words, &tokens.words), (fields.pinyin, &tokens.pinyin), (fields.initials, &tokens.initials)] {
-        let tokens = list.iter().enumerate().map(|(at, text)| whole(text, at)).collect();
-        doc.add_pre_tokenized_text(field, PreTokenizedString { text: String::new(), tokens });
-    }
-    doc
 }
 
 /// A number as a term of a field.

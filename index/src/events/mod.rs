@@ -13,16 +13,21 @@
 //! Only this module names tantivy.
 
 mod ask;
+mod atoms;
+mod counts;
 mod day;
 mod event;
+mod glimpse;
 mod identity;
 mod kind;
 mod parts;
+mod plan;
 mod projection;
 mod question;
 mod rebuild;
 mod report;
 mod scan;
+mod sieve;
 mod text;
 mod words;
 

@@ -4,7 +4,7 @@
 //! as it stands. Only if nothing in reach meets it is it taken more freely, one step at a time: as separate words, by sound,
 //! with one slip of a character. So a precise question never gets a vague answer.
 
-use super::day::{Fields, term};
+use super::day::Fields;
 use super::question::{MAX_TERMS, Understood};
 use super::words::{self, Piece};
 use tantivy::{
@@ -186,8 +186,8 @@ fn all(ways: impl IntoIterator<Item = Box<dyn Query>>) -> Box<dyn Query> {
     Box::new(BooleanQuery::new(ways.into_iter().map(|way| (Occur::Must, way)).collect()))
 }
 
-/// The atoms of a day that meet a condition, by number.
-pub(super) fn atoms(searcher: &Searcher, fields: Fields, condition: &dyn Query) -> Result<Vec<Term>, TantivyError> {
+/// The atoms of a day that meet a condition, packed.
+pub(super) fn atoms(searcher: &Searcher, condition: &dyn Query) -> Result<Vec<u64>, TantivyError> {
     let weight = condition.weight(EnableScoring::disabled_from_searcher(searcher))?;
     let mut found = Vec::new();
     for segment in searcher.segment_readers() {
@@ -200,5 +200,5 @@ pub(super) fn atoms(searcher: &Searcher, fields: Fields, condition: &dyn Query) 
     }
     found.sort_unstable();
     found.dedup();
-    Ok(found.into_iter().map(|number| term(fields.atoms, number)).collect())
+    Ok(found)
 }

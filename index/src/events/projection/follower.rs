@@ -2,7 +2,10 @@
 //! of finding them within a second allows.
 
 use super::{
-    super::day::{Day, Glimpse, day_of},
+    super::{
+        day::{Day, day_of},
+        glimpse::Glimpse,
+    },
     DayReader, IndexError, Shared, day_dirs, day_name, lock, mend,
 };
 use crate::{
@@ -37,7 +40,7 @@ const NOTE_EVERY: Duration = Duration::from_secs(5);
 /// A day that nothing was added to for so long gives its writer back.
 const REST_AFTER: Duration = Duration::from_secs(60);
 /// The layout of the index's files. Another one means: make it anew.
-const LAYOUT: u32 = 1;
+const LAYOUT: u32 = 2;
 
 #[derive(Serialize, Deserialize)]
 struct Note {

@@ -1,7 +1,8 @@
 //! Days of the index that do not work are moved aside and made again from the journal, while the others serve.
 
 use super::{
-    super::day::{Day, Glimpse, day_of},
+    super::day::{Day, day_of},
+    super::glimpse::Glimpse,
     IndexError, day_dirs, day_name,
     follower::Follower,
     lock,

@@ -1,5 +1,7 @@
 //! The index as its users see it, on a real journal and real files.
 
+mod ways;
+
 use super::*;
 use crate::journal::Record;
 use crate::model::{CameraId, NodeId, UtcMicros};
