@@ -1,4 +1,4 @@
-//! Where the journal's files live: a directory of the machine, or one that loses power and lies, for tests.
+//! Where the journal's files live: a directory of the machine, or one that loses power and lies (`sim`).
 
 use rustix::{
     fs::{FallocateFlags, fallocate},
@@ -9,6 +9,7 @@ use std::{
     io,
     os::unix::fs::{FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 /// What a file is opened for.
@@ -28,8 +29,10 @@ pub(super) trait Medium: Send + Sync {
     /// Makes an empty file in place of any other of that name, with room for `reserve` bytes: [`io::ErrorKind::StorageFull`]
     /// if there is none.
     fn create(&self, name: &str, reserve: u64) -> io::Result<Box<dyn LogFile>>;
-    /// Gives a file another name, durably.
+    /// Gives a file or directory another name, durably.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+    /// A directory in this one, made durably if it is missing.
+    fn below(&self, name: &str) -> io::Result<Arc<dyn Medium>>;
     /// The file's name as people know it, for errors.
     fn path(&self, name: &str) -> PathBuf;
 }
@@ -87,6 +90,10 @@ impl Medium for RealMedium {
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         fs::rename(self.0.join(from), self.0.join(to))?;
         File::open(&self.0)?.sync_all()
+    }
+
+    fn below(&self, name: &str) -> io::Result<Arc<dyn Medium>> {
+        Ok(Arc::new(Self::create(&self.0.join(name))?))
     }
 
     fn path(&self, name: &str) -> PathBuf {

@@ -14,9 +14,14 @@
 //! - J5: each record carries the BLAKE3 hash of itself and of the hash before it, so no edit, removal or exchange of order
 //!   goes unseen by [`Journal::verify`].
 //!
+//! What a journal holds is copied upwards record by record, byte for byte (`batch`, `copy`): the hash chain goes with it, so whoever
+//! holds a copy can prove it.
+//!
 //! Files: `00000000000000000001.journal`, named by the first sequence number inside; `segment` and `record` describe the bytes.
 
+mod batch;
 mod check;
+mod copy;
 mod error;
 mod health;
 mod hint;
@@ -25,13 +30,17 @@ mod read;
 mod record;
 mod recover;
 mod segment;
+mod sim;
 mod writer;
 
+pub use batch::{Batch, Gathered, History, MAX_BATCH_BYTES, MIN_BATCH_BYTES};
 pub use check::Verified;
+pub use copy::{Applied, Copies, CopyError, CopyLimits, JournalCopy, MAX_COPIES};
 pub use error::JournalError;
 pub use health::JournalHealth;
 pub use read::Seen;
 pub use record::{Entry, Hash, MAX_BODY, Record, Seq};
+pub use sim::SimDisk;
 
 use crate::model::NodeId;
 use medium::{Medium, RealMedium};
@@ -126,6 +135,14 @@ impl Journal {
         Self::open_on(Arc::new(medium), node, limits)
     }
 
+    /// As [`Journal::open_with`], on a simulated disk.
+    ///
+    /// # Errors
+    /// As [`Journal::open`].
+    pub fn open_simulated(disk: &SimDisk, node: NodeId, limits: JournalLimits) -> Result<Arc<Self>, JournalError> {
+        Self::open_on(disk.medium().below("journal").map_err(JournalError::io("create", "journal"))?, node, limits)
+    }
+
     fn open_on(medium: Arc<dyn Medium>, node: NodeId, limits: JournalLimits) -> Result<Arc<Self>, JournalError> {
         let dir = medium.path("");
         let (found, commit) = recover::recover(&*medium, node, limits.segment_bytes)?;
@@ -171,6 +188,27 @@ impl Journal {
             }
             None => self.shared.work.notify_one(),
         }
+    }
+
+    /// Queues records together and waits until they are durable: one commit, if they fit. Returns the number of the last, and
+    /// [`Journal::tail`] for none.
+    ///
+    /// # Errors
+    /// Why some of them are not in the journal: then the ones before those are.
+    pub fn append_all(&self, records: Vec<Record>) -> Result<Seq, JournalError> {
+        let mut waiting = Vec::with_capacity(records.len());
+        let pending: Vec<_> = records.into_iter().map(Record::encode_body).collect::<Result<_, _>>()?;
+        let mut queue = lock(&self.shared.queue);
+        for record in pending {
+            let (done, ticket) = mpsc::sync_channel(1);
+            waiting.push(Ticket(ticket));
+            if let Some((then, error)) = queue.push(record, Box::new(move |result| drop(done.send(result)))) {
+                then(Err(error));
+            }
+        }
+        drop(queue);
+        self.shared.work.notify_one();
+        waiting.into_iter().try_fold(self.tail(), |_, ticket| ticket.wait())
     }
 
     /// The newest durable record; [`Seq::ZERO`] if there is none.

@@ -1,10 +1,11 @@
 //! Reading the journal from any sequence number, while it is written.
 
-use super::record::{self, Entry, MAX_RECORD, Seq};
+use super::batch::{Gathered, Gathering, History};
+use super::record::{self, Entry, Hash, MAX_RECORD, Seq};
 use super::segment::{SECTOR, SegmentFile};
 use super::{Journal, JournalError, lock};
-use crate::model::UtcMicros;
-use std::{ops::ControlFlow, sync::Arc};
+use crate::model::{NodeId, UtcMicros};
+use std::{ops::ControlFlow, sync::Arc, time::Duration};
 
 /// Bytes read from disk at a time.
 const CHUNK: u64 = 256 << 10;
@@ -22,6 +23,34 @@ pub struct Seen<'a> {
     pub kind: &'a str,
     /// The facts, as JSON.
     pub body: &'a [u8],
+}
+
+impl History for Journal {
+    fn node(&self) -> NodeId {
+        self.node
+    }
+
+    fn head(&self) -> (Seq, Hash) {
+        Journal::head(self)
+    }
+
+    fn gather(&self, after: Seq, hash: Hash, bytes: usize) -> Result<Gathered, JournalError> {
+        let (tail, tail_hash) = Journal::head(self);
+        let mut gathering = match Gathering::begin(self.node, (after, hash), (tail, tail_hash), bytes) {
+            Ok(gathering) => gathering,
+            Err(settled) => return Ok(settled),
+        };
+        self.walk(gathering.from(), tail, |raw| gathering.take(raw))?;
+        Ok(gathering.finish())
+    }
+
+    fn visit(&self, from: Seq, to: Seq, visit: &mut dyn FnMut(Seen<'_>) -> ControlFlow<()>) -> Result<(), JournalError> {
+        Journal::visit(self, from, to, visit)
+    }
+
+    fn wait_beyond(&self, seen: Seq, limit: Duration) -> Seq {
+        Journal::wait_beyond(self, seen, limit)
+    }
 }
 
 impl Journal {
@@ -51,12 +80,7 @@ impl Journal {
     /// # Errors
     /// As [`Journal::read`].
     pub fn visit(&self, from: Seq, to: Seq, mut visit: impl FnMut(Seen<'_>) -> ControlFlow<()>) -> Result<(), JournalError> {
-        self.walk(from, to.min(self.tail()), |raw| {
-            match visit(Seen { seq: raw.place.seq, at: raw.at, kind: raw.kind, body: raw.body }) {
-                ControlFlow::Continue(()) => ControlFlow::Continue(()),
-                ControlFlow::Break(()) => ControlFlow::Break(Ok(())),
-            }
-        })
+        self.walk(from, to.min(self.tail()), |raw| visit(raw.seen()).map_break(Ok))
     }
 
     /// The first sequence numbers of the files, oldest first: places where reading backwards may start anew.

@@ -78,6 +78,34 @@ impl fmt::Display for Hash {
     }
 }
 
+impl std::str::FromStr for Hash {
+    type Err = &'static str;
+
+    /// The inverse of its `Display`.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut bytes = [0; HASH];
+        if text.len() != 2 * HASH || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+            return Err("a hash is 64 hexadecimal digits");
+        }
+        for (n, byte) in bytes.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(&text[2 * n..2 * n + 2], 16).map_err(|_| "a hash is 64 hexadecimal digits")?;
+        }
+        Ok(Self(bytes))
+    }
+}
+
+impl Serialize for Hash {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Hash {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        Cow::<'_, str>::deserialize(from)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
 impl fmt::Debug for Hash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
@@ -104,8 +132,7 @@ impl Record {
 
     /// Checks the record and writes its body, on the caller's thread.
     pub(super) fn encode_body(self) -> Result<Pending, JournalError> {
-        let word = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'.' || b == b'_';
-        if self.kind.is_empty() || self.kind.len() > 64 || !self.kind.bytes().all(word) {
+        if !is_kind(&self.kind) {
             return Err(JournalError::Record("its kind is not 1 to 64 bytes of a-z, 0-9, dot and underscore"));
         }
         let body = serde_json::to_vec(&self.body).map_err(|_| JournalError::Record("its body cannot be written as JSON"))?;
@@ -114,6 +141,12 @@ impl Record {
         }
         Ok(Pending { at: self.at, kind: self.kind, body })
     }
+}
+
+/// Whether a kind is 1 to 64 bytes of what kinds are made of.
+pub(super) fn is_kind(kind: &str) -> bool {
+    let word = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'.' || b == b'_';
+    (1..=64).contains(&kind.len()) && kind.bytes().all(word)
 }
 
 /// A record as it comes back.
@@ -161,6 +194,8 @@ pub(super) struct Raw<'a> {
     hashed: &'a [u8],
     /// How many bytes the record takes.
     pub length: usize,
+    /// All of them, as whoever copies the record needs them.
+    pub whole: &'a [u8],
 }
 
 /// Appends the record's bytes to `out` and returns its link of the chain.
@@ -224,6 +259,7 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Raw<'_>> {
         hash: Hash(*hash),
         hashed,
         length,
+        whole: record,
     })
 }
 
@@ -231,6 +267,11 @@ impl Raw<'_> {
     /// Whether the record is the one that was written after `before` (J5).
     pub(super) fn follows(&self, before: Hash) -> bool {
         link(before, self.hashed) == self.hash
+    }
+
+    /// The record as a walk shows it.
+    pub(super) fn seen(&self) -> super::Seen<'_> {
+        super::Seen { seq: self.place.seq, at: self.at, kind: self.kind, body: self.body }
     }
 
     /// The record with its body parsed; `None` if the body is not JSON, which this journal never wrote.

@@ -1,7 +1,7 @@
 //! Opening a journal after whatever happened to it.
 
 use super::medium::{Medium, Use};
-use super::segment::{self, Header, Scan, SegmentFile, Stop};
+use super::segment::{self, Header, OWN, Scan, SegmentFile, Stop};
 use super::{Files, Hash, JournalError, Seq, hint};
 use crate::model::{NodeId, UtcMicros};
 use std::sync::Arc;
@@ -23,7 +23,7 @@ pub(super) fn recover(medium: &dyn Medium, node: NodeId, reserve: u64) -> Result
             before: Hash::ZERO,
             created: UtcMicros::now(),
         };
-        segments.push(Arc::new(SegmentFile::draft(medium, header, reserve)?.publish(medium)?));
+        segments.push(Arc::new(SegmentFile::draft(medium, &OWN, header, reserve)?.publish(medium)?));
         return Ok((Files { segments, tail: Seq::ZERO, tail_hash: Hash::ZERO }, 0));
     };
     let scan = scan_file(newest)?;
@@ -35,7 +35,7 @@ pub(super) fn recover(medium: &dyn Medium, node: NodeId, reserve: u64) -> Result
 
 /// The journal's files, oldest first.
 pub(super) fn open_all(medium: &dyn Medium, to: Use) -> Result<Vec<Arc<SegmentFile>>, JournalError> {
-    segment::list(medium)?.iter().map(|name| SegmentFile::open(medium, name, to).map(Arc::new)).collect()
+    segment::list(medium, &OWN)?.iter().map(|name| SegmentFile::open(medium, &OWN, name, to).map(Arc::new)).collect()
 }
 
 /// Each file must name the one before it: a file that was taken away leaves a hole (J1).

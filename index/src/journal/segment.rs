@@ -23,11 +23,18 @@ use std::{
 
 /// The unit that a disk writes whole; every commit starts on one.
 pub(super) const SECTOR: u64 = 512;
-const MAGIC: [u8; 8] = *b"HAOHEJNL";
 const VERSION: u32 = 1;
-const SUFFIX: &str = ".journal";
 /// A point of the sparse index about every so many bytes: what a read from any sequence number wades through at most.
 const STRIDE: u64 = 64 << 10;
+
+/// What tells the node's own files from copies of another node's.
+pub(super) struct Layout {
+    pub magic: [u8; 8],
+    pub suffix: &'static str,
+}
+
+/// The node's own journal.
+pub(super) static OWN: Layout = Layout { magic: *b"HAOHEJNL", suffix: ".journal" };
 
 /// What a file says about itself.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -41,9 +48,9 @@ pub(super) struct Header {
 }
 
 impl Header {
-    pub(super) fn encode(&self) -> [u8; SECTOR as usize] {
+    pub(super) fn encode(&self, layout: &Layout) -> [u8; SECTOR as usize] {
         let mut bytes = [0; SECTOR as usize];
-        bytes[..8].copy_from_slice(&MAGIC);
+        bytes[..8].copy_from_slice(&layout.magic);
         bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
         bytes[16..32].copy_from_slice(&self.node.to_bytes());
         bytes[32..40].copy_from_slice(&self.first.get().to_le_bytes());
@@ -57,10 +64,10 @@ impl Header {
     }
 
     /// The header at the start of a file, or what is wrong with it.
-    pub(super) fn decode(bytes: &[u8]) -> Result<Self, &'static str> {
+    pub(super) fn decode(bytes: &[u8], layout: &Layout) -> Result<Self, &'static str> {
         let bytes: &[u8; SECTOR as usize] = bytes.first_chunk().ok_or("the file is shorter than its header")?;
         let word = |at: usize| u64::from_le_bytes(take(bytes, at));
-        if bytes[..8] != MAGIC {
+        if bytes[..8] != layout.magic {
             return Err("it does not start as a journal file does");
         }
         if crc32c::crc32c(&bytes[..508]) != u32::from_le_bytes(take(bytes, 508)) {
@@ -99,15 +106,15 @@ pub(super) struct SegmentFile {
 
 impl SegmentFile {
     /// Opens a file and checks its header against its name.
-    pub(super) fn open(medium: &dyn Medium, name: &str, to: Use) -> Result<Self, JournalError> {
+    pub(super) fn open(medium: &dyn Medium, layout: &Layout, name: &str, to: Use) -> Result<Self, JournalError> {
         let path = medium.path(name);
         let file = medium.open(name, to).map_err(JournalError::io("open", &path))?;
         let length = file.len().map_err(JournalError::io("stat", &path))?;
         let mut bytes = Vec::new();
         file.read_at(0, SECTOR, &mut bytes).map_err(JournalError::io("read", &path))?;
         let damaged = |what| JournalError::Damaged { path: path.clone(), offset: 0, what };
-        let header = Header::decode(&bytes).map_err(damaged)?;
-        if first_of(name) != Some(header.first) {
+        let header = Header::decode(&bytes, layout).map_err(damaged)?;
+        if first_of(name, layout) != Some(header.first) {
             return Err(damaged("its name is not that of its first record"));
         }
         Ok(Self { path, header, file, end: AtomicU64::new(length), points: Mutex::default() })
@@ -121,13 +128,18 @@ impl SegmentFile {
 
     /// Prepares a file under another name, with room for `reserve` bytes, so that a full disk shows here and not in the
     /// middle of a commit. It is no part of the journal before [`Draft::publish`].
-    pub(super) fn draft(medium: &dyn Medium, header: Header, reserve: u64) -> Result<Draft, JournalError> {
-        let name = format!("{:020}{SUFFIX}.new", header.first.get());
+    pub(super) fn draft(
+        medium: &dyn Medium,
+        layout: &'static Layout,
+        header: Header,
+        reserve: u64,
+    ) -> Result<Draft, JournalError> {
+        let name = format!("{:020}{}.new", header.first.get(), layout.suffix);
         let path = medium.path(&name);
         let file = medium.create(&name, reserve).map_err(JournalError::io("create", &path))?;
-        file.write_at(&header.encode(), 0).map_err(JournalError::io("write", &path))?;
+        file.write_at(&header.encode(layout), 0).map_err(JournalError::io("write", &path))?;
         file.sync().map_err(JournalError::io("sync", &path))?;
-        Ok(Draft { name, header, file })
+        Ok(Draft { layout, name, header, file })
     }
 
     pub(super) fn end(&self) -> u64 {
@@ -160,6 +172,7 @@ impl SegmentFile {
 
 /// A file that waits for its name.
 pub(super) struct Draft {
+    layout: &'static Layout,
     name: String,
     header: Header,
     file: Box<dyn LogFile>,
@@ -168,8 +181,8 @@ pub(super) struct Draft {
 impl Draft {
     /// Gives the file its name. It is there after a power cut, or not at all.
     pub(super) fn publish(self, medium: &dyn Medium) -> Result<SegmentFile, JournalError> {
-        let Self { name: draft, header, file } = self;
-        let name = format!("{:020}{SUFFIX}", header.first.get());
+        let Self { layout, name: draft, header, file } = self;
+        let name = format!("{:020}{}", header.first.get(), layout.suffix);
         let path = medium.path(&name);
         medium.rename(&draft, &name).map_err(JournalError::io("rename", &path))?;
         Ok(SegmentFile { path, header, file, end: AtomicU64::new(SECTOR), points: Mutex::default() })
@@ -178,15 +191,15 @@ impl Draft {
 
 /// The names of the journal's files, oldest first. Drafts that a crash left are not among them: the next file overwrites
 /// them.
-pub(super) fn list(medium: &dyn Medium) -> Result<Vec<String>, JournalError> {
+pub(super) fn list(medium: &dyn Medium, layout: &Layout) -> Result<Vec<String>, JournalError> {
     let mut names = medium.list().map_err(JournalError::io("list", medium.path("")))?;
-    names.retain(|name| first_of(name).is_some());
+    names.retain(|name| first_of(name, layout).is_some());
     names.sort();
     Ok(names)
 }
 
-fn first_of(name: &str) -> Option<Seq> {
-    let digits = name.strip_suffix(SUFFIX)?;
+pub(super) fn first_of(name: &str, layout: &Layout) -> Option<Seq> {
+    let digits = name.strip_suffix(layout.suffix)?;
     if digits.len() == 20 { digits.parse().ok().map(Seq::new) } else { None }
 }
 

@@ -1,7 +1,7 @@
 //! The journal against crashes, damage, tampering and crowds.
 
 use super::record::{self, Pending};
-use super::segment::{Header, SECTOR, Scan, Stop, scan};
+use super::segment::{Header, OWN, SECTOR, Scan, Stop, scan};
 use super::*;
 use crate::model::UtcMicros;
 use proptest::prelude::*;
@@ -34,7 +34,7 @@ fn header() -> Header {
 
 /// A file of commits of so many records each, and what a scan must find after each commit.
 fn image(commits: &[usize]) -> (Vec<u8>, Vec<Scan>) {
-    let mut bytes = header().encode().to_vec();
+    let mut bytes = header().encode(&OWN).to_vec();
     let mut states = vec![scan(&bytes, &header())];
     let (mut tail, mut hash) = (Seq::ZERO, Hash::ZERO);
     for (n, count) in commits.iter().enumerate() {
@@ -124,7 +124,7 @@ proptest! {
             let at = at.index(bytes.len());
             bytes[at] = value;
         }
-        let _ = Header::decode(&bytes);
+        let _ = Header::decode(&bytes, &OWN);
         prop_assert!(scan(&bytes, &header()).tail <= whole.tail);
     }
 }
@@ -223,7 +223,7 @@ fn a_missing_exchanged_or_foreign_file_is_refused() {
     drop(journal);
     let other = Journal::open(dir.path(), NodeId::from_bytes([8; 16])).expect_err("another node's");
     assert!(matches!(other, JournalError::ForeignNode { found, .. } if found == node()), "{other}");
-    let files = segment::list(&RealMedium::new(dir.path())).expect("listed");
+    let files = segment::list(&RealMedium::new(dir.path()), &OWN).expect("listed");
     let files: Vec<_> = files.iter().map(|name| dir.path().join(name)).collect();
     assert!(files.len() >= 4, "{files:?}");
     let aside = dir.path().join("aside");

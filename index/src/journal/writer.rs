@@ -2,7 +2,7 @@
 
 use super::medium::Medium;
 use super::record::{self, Hash, Pending, Seq};
-use super::segment::{Header, SECTOR, SegmentFile};
+use super::segment::{Header, OWN, SECTOR, SegmentFile};
 use super::{JournalError, JournalLimits, Shared, hint, lock};
 use crate::model::{NodeId, UtcMicros};
 use std::{
@@ -186,7 +186,7 @@ impl Writer {
             before: self.hash,
             created: UtcMicros::now(),
         };
-        let draft = match SegmentFile::draft(&*self.medium, header, self.limits.segment_bytes) {
+        let draft = match SegmentFile::draft(&*self.medium, &OWN, header, self.limits.segment_bytes) {
             Ok(draft) => draft,
             Err(error) => {
                 // The present file is as good as ever; it grows past its size until there is room for another.

@@ -33,6 +33,9 @@ pub enum IdError {
     /// Not a camera's number.
     #[error("{0:?} is not a camera number: a whole number from 1 to {max} is", max = CameraId::MAX)]
     Camera(String),
+    /// Not 32 hexadecimal digits in five groups.
+    #[error("{0:?} is not the identity of a node or a volume")]
+    Random(String),
     /// Not a stream of a camera.
     #[error("{0:?} is not a stream: a camera number, a slash, and main or sub is")]
     Stream(String),
@@ -203,6 +206,13 @@ macro_rules! random_id {
         impl fmt::Debug for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 self.0.fmt(f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = IdError;
+            fn from_str(text: &str) -> Result<Self, IdError> {
+                text.parse().map(Self).map_err(|_| IdError::Random(text.to_owned()))
             }
         }
     };
