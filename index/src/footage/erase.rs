@@ -30,6 +30,9 @@ use std::{
 };
 
 const ZEROS: usize = 1 << 20;
+/// What is erased is overwritten so often, each time durably: a disk that gives back after a crash what stood in a sector before its
+/// last bytes must not give back what was to go, when somebody else uses the file by then.
+pub(super) const TIMES: usize = 2;
 
 /// What is decided about a segment and left to do on its disk: ledger, catalogue and readers know it as done. It is tried until it is
 /// done, and a start after a crash does it by what the ledger says.
@@ -100,6 +103,7 @@ impl Keeper {
             }
         }
         self.finish(order.id)?;
+        self.erase_refused(order)?;
         if let Some(error) = failed {
             return Err(error);
         }
@@ -248,7 +252,9 @@ impl Keeper {
             Err(error) => return Err(error),
         };
         if unfinished.is_whole() {
-            self.zero(&*file, meta)?;
+            for _ in 0..TIMES {
+                self.zero(&*file, meta)?;
+            }
             return self.free(*stream, meta, &file);
         }
         let header = match head::read(&*file, Some(number))? {
@@ -258,12 +264,14 @@ impl Keeper {
             // Nobody reads the footer of such a file.
             Head::Damaged => None,
         };
-        gone.iter().try_for_each(|(entry, mark)| blank(&*file, entry, *mark, meta.key.incarnation))?;
-        if meta.entries.is_some() {
-            // The disk refused what was to come next: copies of what was written elsewhere then may stand there.
-            zero_range(&*file, meta.end, file.len()?.saturating_sub(FOOTER))?;
+        for _ in 0..TIMES {
+            gone.iter().try_for_each(|(entry, mark)| blank(&*file, entry, *mark, meta.key.incarnation))?;
+            if meta.entries.is_some() {
+                // The disk refused what was to come next: copies of what was written elsewhere then may stand there.
+                zero_range(&*file, meta.end, file.len()?.saturating_sub(FOOTER))?;
+            }
+            self.volume.disk.sync_written(&[Arc::clone(&file)])?;
         }
-        self.volume.disk.sync_written(&[Arc::clone(&file)])?;
         if let Some(header) = header.filter(|_| meta.entries.is_none()) {
             seal_again(&*file, &header, left)?;
             self.volume.disk.sync_written(&[Arc::clone(&file)])?;
@@ -308,12 +316,14 @@ impl Keeper {
         }
         let mut unreadable = Vec::new();
         for damage in std::mem::take(&mut scan.damaged) {
-            let left = left(damage.window, &[GapCause::Erased]);
+            let left = ledger.left_of_stretch(stream, header.incarnation, damage.window);
             let known: Duration = left.iter().map(|piece| piece.duration()).sum();
-            if damage.window.duration().saturating_sub(known) > spans::JOIN {
+            let erased = damage.window.duration().saturating_sub(known) > spans::JOIN;
+            if erased {
                 unreadable.push((damage.from, damage.to));
             }
-            if left.iter().any(|piece| piece.duration() > spans::JOIN) {
+            // Where nobody knows when it began, what was erased then is what stood there.
+            if left.iter().any(|piece| piece.duration() > spans::JOIN) && !(erased && damage.guessed) {
                 scan.damaged.push(damage);
             }
         }
@@ -420,7 +430,7 @@ impl Keeper {
 }
 
 /// Overwrites whole blocks.
-fn zero_range(file: &dyn DiskFile, from: u64, to: u64) -> io::Result<()> {
+pub(super) fn zero_range(file: &dyn DiskFile, from: u64, to: u64) -> io::Result<()> {
     let zeros = vec![0; ZEROS.min(to.saturating_sub(from) as usize)];
     (from..to).step_by(ZEROS).try_for_each(|at| recovery::write(file, at, &zeros[..ZEROS.min((to - at) as usize)]))
 }

@@ -148,6 +148,7 @@ impl Keeper {
         // Its bytes must not be given back after someone else has them.
         lock(&self.volume.sealed_early).retain(|(number, ..)| *number != key.number);
         self.free_header(&*file, key.number, len)?;
+        self.forget_refused(key.number, |_| false);
         self.volume.forget_file(key.number);
         Ok((file, lock(&self.volume.pool).size_of(len)))
     }

@@ -2,7 +2,8 @@
 //! bit that flips in it must not cost all that stands behind it.
 //!
 //! Both copies are written together and synced before anything in the file is announced. So where two sound copies differ, a crash came
-//! between two uses of the file, or one copy was written elsewhere: the later one counts. Of the earlier use nothing is owed to anybody.
+//! between two uses of the file, or one copy was written elsewhere. That it is in use counts before that it is free, whatever clock
+//! dated them: what frees a file is in the ledger before, and is written twice, while a use may be known to one copy alone.
 
 use super::{
     disk::{DiskFile, read_twice, read_vec},
@@ -39,7 +40,7 @@ pub(super) fn read(file: &dyn DiskFile, number: Option<u32>) -> io::Result<Head>
         })?);
         blank &= zeros;
     }
-    Ok(match sound.into_iter().max_by_key(|header| (header.created, header.state == SegmentState::Used)) {
+    Ok(match sound.into_iter().max_by_key(|header| (header.state == SegmentState::Used, header.created)) {
         None if blank => Head::Free,
         None => Head::Damaged,
         Some(header) if header.state == SegmentState::Free => Head::Free,

@@ -282,8 +282,12 @@ impl Keeper {
 
     /// Frees a file that holds nothing which is owed to anybody. Durable on return.
     fn discard(&self, file: &dyn DiskFile, header: &SegmentHeader) -> io::Result<()> {
-        self.free_header(file, header.number, header.size)?;
-        file.sync()
+        // Twice, as wherever a file is freed: one write that goes astray must not bring back what it held.
+        for _ in 0..2 {
+            self.free_header(file, header.number, header.size)?;
+            file.sync()?;
+        }
+        Ok(())
     }
 
     /// Whether a crash tore both copies of what decodes a file: then nothing in it was announced, because they are durable before that.
@@ -300,7 +304,8 @@ impl Keeper {
         let mut scan = recovery::scan(file, header, known)?;
         // An erasure that was cut short may have taken what decodes it first.
         self.purge(stream, file, header, &mut scan, again)?;
-        if !scan.went_on {
+        let all_erased = !scan.entries.is_empty() && scan.entries.iter().all(Entry::is_erased) && scan.damaged.is_empty();
+        if !scan.went_on || all_erased {
             return Ok(true);
         }
         lock(&self.volume.stats).damaged += 1;
@@ -317,8 +322,13 @@ impl Keeper {
         let Some(stream) = header.stream else { return Ok(Some(header.size)) };
         let mut scan = recovery::scan(file, header, known)?;
         self.purge(stream, file, header, &mut scan, again)?;
-        let doubt = |entry: &Entry| Doubt { stream, window: entry.window(), volume: volume.name.clone(), segment: header.number };
-        lock(&self.shared.doubts).extend(scan.doubtful.iter().map(doubt));
+        let doubt = |window: Window, damaged| {
+            let (volume, segment) = (volume.name.clone(), header.number);
+            Doubt { stream, window, volume, segment, damaged }
+        };
+        let guessed = scan.damaged.extract_if(.., |damage| damage.guessed).collect::<Vec<_>>();
+        let doubts = scan.doubtful.iter().map(|entry| doubt(entry.window(), false));
+        lock(&self.shared.doubts).extend(doubts.chain(guessed.iter().map(|damage| doubt(damage.window, true))));
         let Some(meta) = recovery::meta_of(header, volume.index, &scan.entries, None) else {
             self.discard(file, header)?;
             return Ok(None);

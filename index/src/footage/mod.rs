@@ -29,6 +29,7 @@ mod planted;
 mod pool;
 mod reader;
 mod recovery;
+mod refused;
 mod reload;
 mod retention;
 mod roster;
@@ -64,7 +65,7 @@ use crate::{
 };
 use catalogue::StreamIndex;
 use keeper::Keeper;
-use ledger::{Facts, Ledger, Notebook};
+use ledger::{Facts, Ledger, Notebook, Silence};
 use reader::Cache;
 use shared::Shared;
 use shelf::{Directories, Shelf};
@@ -146,8 +147,11 @@ impl Store {
     /// through the journal. `detail` is for people; 200 characters of it are kept.
     pub fn mark(&self, stream: StreamId, at: UtcMicros, cause: GapCause, detail: &str) {
         // The same cause again is news where anything was appended since, be it durable or not, and after a start.
-        let repeated = !lock(&self.shared.silent).insert(stream);
-        self.shared.ledger.mark(stream, at, cause, detail, self.recorded_to(stream).filter(|_| repeated));
+        let last = lock(&self.shared.silent).get(&stream).copied();
+        let silence = last.map(|last| Silence { marked: last, recorded: self.recorded_to(stream) });
+        if self.shared.ledger.mark(stream, at, cause, detail, silence) {
+            lock(&self.shared.silent).insert(stream, at);
+        }
     }
 
     /// A definite loss inside a recording that goes on: units that our queue shed, packets lost on the network.
@@ -182,8 +186,8 @@ impl Store {
             let streams = self.shared.catalogue.read();
             streams.get(&stream).map(|index| index.recorded_around(window).to_vec()).unwrap_or_default()
         };
-        let now = self.shared.world.now();
-        let tile = |story: &_, restarts: &_| ledger::tile(&Facts { window, recorded: &recorded, story, restarts, now });
+        let (now, waiting) = (self.shared.world.now(), self.shared.waiting(stream));
+        let tile = |story: &_, restarts: &_| ledger::tile(&Facts { window, recorded: &recorded, story, restarts, now, waiting });
         let tiles = self.shared.ledger.with(stream, tile);
         self.shared.away.explain(stream, tiles)
     }

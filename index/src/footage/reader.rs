@@ -228,20 +228,32 @@ impl Reader {
 
     /// The fragment whose first unit is the key unit wanted. Fragments begin at key units wherever the camera's interval allows it.
     fn key_entry(&self, stream: StreamId, at: UtcMicros) -> Option<(SegmentKey, Entry)> {
-        let candidates: Vec<SegmentMeta> = {
+        let looked: Vec<SegmentMeta> = {
             let streams = self.shared.catalogue.read();
-            let index = streams.get(&stream)?;
-            // Two segments back is far enough for a key unit; where epochs of the clock overlap, it may be in any that reaches near.
-            let here = Window::new(at - NEAR, at + Duration::from_micros(1));
-            let mut near: Vec<_> = index.back_from(at).take(3).cloned().collect();
-            let further = index.overlapping(here).filter(|meta| near.iter().all(|other| other.key != meta.key)).cloned();
-            let further: Vec<_> = further.collect();
-            near.extend(further);
-            near
+            // Two segments back is far enough for a key unit.
+            streams.get(&stream)?.back_from(at).take(3).cloned().collect()
         };
-        let mut best: Option<(SegmentKey, Entry)> = None;
-        for meta in candidates {
-            let Ok(entries) = self.entries(&meta) else { continue };
+        let best = self.newest_key(&looked, at, None);
+        // Where epochs of the clock overlap, a newer one may be in any segment that reaches beyond it.
+        let since = best.map_or(at - NEAR, |(_, entry)| entry.utc.min(at - NEAR));
+        let further: Vec<_> = {
+            let streams = self.shared.catalogue.read();
+            let here = Window::new(since, at + Duration::from_micros(1));
+            let fresh = |meta: &&SegmentMeta| looked.iter().all(|other| other.key != meta.key);
+            streams.get(&stream)?.overlapping(here).filter(fresh).cloned().collect()
+        };
+        self.newest_key(&further, at, best)
+    }
+
+    /// Of `best` and what these segments hold, the last key unit at or before `at`.
+    fn newest_key(
+        &self,
+        segments: &[SegmentMeta],
+        at: UtcMicros,
+        mut best: Option<(SegmentKey, Entry)>,
+    ) -> Option<(SegmentKey, Entry)> {
+        for meta in segments {
+            let Ok(entries) = self.entries(meta) else { continue };
             let end = entries.partition_point(|entry| entry.utc <= at);
             let back = entries[..end].iter().rev().take(LOOK_BACK);
             let there = |entry: &&Entry| entry.starts_with_key && entry.lead_len > 0 && meta.shows(entry);

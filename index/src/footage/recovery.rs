@@ -17,7 +17,7 @@ use super::{
     spans,
 };
 use crate::model::{StreamId, Window};
-use std::io;
+use std::{io, time::Duration};
 
 /// What a file is.
 pub(super) enum Found {
@@ -34,6 +34,8 @@ pub(super) enum Found {
 /// How far behind a bad record others of the same commit may stand: two commits' bytes.
 const SEARCH: u64 = 24 << 20;
 const CHUNK: usize = 1 << 20;
+/// A segment is begun at most so long after its first picture was filmed.
+const FILMED: Duration = Duration::from_secs(15);
 
 /// Reads a file's two ends. `volume` is its volume's place in the configuration.
 pub(super) fn probe(file: &dyn DiskFile, volume: u16, number: u32) -> io::Result<Found> {
@@ -143,6 +145,8 @@ pub(super) struct Damage {
     pub(super) to: u64,
     /// Between the whole records around it.
     pub(super) window: Window,
+    /// Whether no whole record stands before it, and the window begins when its first picture may have been filmed at the earliest.
+    pub(super) guessed: bool,
 }
 
 /// Reads the records of an unsealed file, header by header; of the last commits the payloads too. `known` are entries that
@@ -173,7 +177,7 @@ pub(super) fn scan(file: &dyn DiskFile, header: &SegmentHeader, known: Vec<Entry
     }
     let went_on = !known.is_empty() || records.iter().any(|(_, record)| record.span.commit > 1);
     let mut scan = Scan { entries: known, chain: header.chain, went_on, ..Scan::default() };
-    classify(&mut scan, &records, &gaps);
+    classify(&mut scan, header, &records, &gaps);
     let last_commit = records.last().map(|(_, record)| record.span.commit);
     for (offset, record) in &records {
         let open = Some(record.span.commit) == last_commit && !planted(Bug::TrustTail);
@@ -209,7 +213,10 @@ fn narrow(scan: &mut Scan, listed: &[Entry]) {
             continue;
         }
         let there = inside().filter(|entry| !entry.is_erased());
-        scan.damaged.extend(there.map(|entry| Damage { from: entry.offset(), to: entry.end(), window: entry.window() }));
+        scan.damaged.extend(there.map(|entry| {
+            let window = entry.window();
+            Damage { from: entry.offset(), to: entry.end(), window, guessed: false }
+        }));
         if inside().all(Entry::is_erased) {
             scan.torn.push((damage.from, damage.to));
         }
@@ -217,15 +224,16 @@ fn narrow(scan: &mut Scan, listed: &[Entry]) {
 }
 
 /// Tells damage from crash tails: see the module.
-fn classify(scan: &mut Scan, records: &[(u64, RecordHeader)], gaps: &[(u64, u64, usize)]) {
+fn classify(scan: &mut Scan, header: &SegmentHeader, records: &[(u64, RecordHeader)], gaps: &[(u64, u64, usize)]) {
     for (from, to, behind) in gaps {
         let Some((_, after)) = records.get(*behind) else { continue };
         let bad = after.record.saturating_sub(1);
         let durable = records[*behind..].iter().any(|(_, record)| record.span.first > bad);
         if durable {
             let before = behind.checked_sub(1).map(|before| Entry::of(&records[before].1, 0).window().to);
-            let before = before.or(scan.entries.last().map(|entry| entry.window().to)).unwrap_or(after.utc);
-            scan.damaged.push(Damage { from: *from, to: *to, window: Window::new(before, after.utc) });
+            let before = before.or(scan.entries.last().map(|entry| entry.window().to));
+            let window = Window::new(before.unwrap_or(header.created.min(after.utc) - FILMED), after.utc);
+            scan.damaged.push(Damage { from: *from, to: *to, window, guessed: before.is_none() });
         } else {
             scan.torn.push((*from, *to));
         }

@@ -196,6 +196,11 @@ impl OpenSegment {
         super::format::spare(self.tail, self.size)
     }
 
+    /// Its records that are not durable yet.
+    pub(super) fn pending(&self) -> &[Entry] {
+        &self.entries[self.announced..]
+    }
+
     /// Its records of the present commit, which is durable now; what is written next belongs to the next commit.
     pub(super) fn committed(&mut self) -> Vec<Entry> {
         let new = self.entries[self.announced..].to_vec();

@@ -2,7 +2,7 @@
 
 use super::{
     away::Away,
-    catalogue::{Catalogue, SegmentMeta},
+    catalogue::{Catalogue, SegmentMeta, StreamIndex},
     forecast::Forewarning,
     keeping::Retention,
     ledger::{self, Facts, Ledger},
@@ -46,8 +46,8 @@ pub(super) struct Shared {
     pub(super) volumes: Volumes,
     /// Which volume each stream is written to. Held while a draft is queued, so that a stream that moves keeps its order.
     pub(super) places: Mutex<HashMap<StreamId, usize>>,
-    /// Streams of which nothing was appended since somebody said why they are missing.
-    pub(super) silent: Mutex<HashSet<StreamId>>,
+    /// Streams of which nothing was appended since somebody said why they are missing, and the instant of which that speaks.
+    pub(super) silent: Mutex<HashMap<StreamId, UtcMicros>>,
     pub(super) watchers: RwLock<Vec<Watcher>>,
     pub(super) fragments: AtomicU64,
     pub(super) fragments_lost: AtomicU64,
@@ -149,7 +149,8 @@ impl Shared {
     /// elsewhere: where nothing else says what became of it, it is damaged.
     pub(super) fn settle_doubts(&self) {
         let doubts = std::mem::take(&mut *lock(&self.doubts));
-        let long_ago = |doubt: &Doubt| self.ledger.last_sign().is_some_and(|sign| doubt.window.to + DURABLE <= sign);
+        let long_ago =
+            |doubt: &Doubt| doubt.damaged || self.ledger.last_sign().is_some_and(|sign| doubt.window.to + DURABLE <= sign);
         for doubt in doubts.into_iter().filter(long_ago) {
             let known = |state: &IntervalState| match state {
                 IntervalState::Recorded | IntervalState::Partial { .. } => true,
@@ -158,7 +159,8 @@ impl Shared {
                     matches!(cause, Disk | OurQueue | Restart | Expired | Erased | Damaged)
                 }
             };
-            if self.tiles(doubt.stream, doubt.window).iter().all(|tile| known(&tile.state)) {
+            let tiles = self.tiles(doubt.stream, doubt.window);
+            if !doubt.damaged && tiles.iter().all(|tile| known(&tile.state)) {
                 continue;
             }
             if let Some(volume) = self.volumes.all().iter().find(|volume| volume.name == doubt.volume) {
@@ -168,7 +170,15 @@ impl Shared {
             let span = [doubt.window.from, doubt.window.to];
             let body = json!({ "volume": doubt.volume, "segment": doubt.segment, "stream": doubt.stream, "window_us": span });
             self.ledger.note("footage.damaged", body);
-            self.ledger.lose(doubt.stream, doubt.window, GapCause::Damaged, 0);
+            if !doubt.damaged {
+                self.ledger.lose(doubt.stream, doubt.window, GapCause::Damaged, 0);
+                continue;
+            }
+            for hole in tiles {
+                if matches!(hole.state, IntervalState::Gap { cause: GapCause::Unexplained, .. }) {
+                    self.ledger.lose(doubt.stream, hole.window, GapCause::Damaged, 0);
+                }
+            }
         }
     }
 
@@ -176,18 +186,28 @@ impl Shared {
     fn tiles(&self, stream: StreamId, window: Window) -> Vec<Interval> {
         let recorded = self.catalogue.read().get(&stream).map(|index| index.recorded_around(window).to_vec()).unwrap_or_default();
         let now = self.world.now().max(window.to);
-        self.ledger.with(stream, |story, restarts| ledger::tile(&Facts { window, recorded: &recorded, story, restarts, now }))
+        let tile =
+            |story: &_, restarts: &_| ledger::tile(&Facts { window, recorded: &recorded, story, restarts, now, waiting: None });
+        self.ledger.with(stream, tile)
+    }
+
+    /// Where the oldest begins that was received of a stream and waits to be written.
+    pub(super) fn waiting(&self, stream: StreamId) -> Option<UtcMicros> {
+        let volumes = self.volumes.all();
+        volumes.iter().filter_map(|volume| lock(&volume.queue).oldest_of(stream)).min()
     }
 
     /// A run ended soon after its last sign of life. Where its clock had been set back, that was at a time of which there is older footage,
     /// and holes in that footage which nothing else explains are the end of this run: its last seconds, that were not durable.
     fn explain_end(&self, sign: UtcMicros, start: UtcMicros) {
         let end = (sign + SIGNS).max(start).min(sign + 2 * SIGNS);
-        let window = Window::new(sign - DURABLE, end);
-        let mut streams: Vec<StreamId> = self.catalogue.read().keys().copied().collect();
+        let last = |index: &StreamIndex| index.recorded_around(Window::new(end, UtcMicros::MAX)).last().map(|span| span.to);
+        let mut streams: Vec<_> = self.catalogue.read().iter().map(|(stream, index)| (*stream, last(index))).collect();
         streams.sort_unstable();
-        for stream in streams {
-            for hole in self.tiles(stream, window) {
+        for (stream, last) in streams {
+            // A hole that begins there goes on to the older footage behind it, however far that is.
+            let window = Window::new(sign - DURABLE, end.max(last.unwrap_or(end)));
+            for hole in self.tiles(stream, window).into_iter().take_while(|hole| hole.window.from < end) {
                 if matches!(hole.state, IntervalState::Gap { cause: GapCause::Unexplained, .. }) {
                     self.ledger.lose(stream, hole.window, GapCause::Restart, 0);
                 }
@@ -511,6 +531,8 @@ pub(super) struct Doubt {
     pub(super) window: Window,
     pub(super) volume: String,
     pub(super) segment: u32,
+    /// Whether it is known to be damaged, and not when: the window is longer than it was.
+    pub(super) damaged: bool,
 }
 
 /// What each volume has to write, by the places of streams.

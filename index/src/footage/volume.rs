@@ -72,6 +72,8 @@ pub(super) struct Volume {
     pub(super) writing: Mutex<HashSet<u32>>,
     /// Erasures that are decided and not done on the disk yet.
     pub(super) unfinished: Mutex<Vec<Unfinished>>,
+    /// What the disk refused and may have all the same. Their files are not used before the next start: no more than there are files.
+    pub(super) refused: Mutex<Vec<super::refused::Refused>>,
     /// Files of earlier runs that could not be looked into at the start.
     pub(super) unread: Mutex<Vec<u32>>,
     files: Mutex<VecDeque<(u32, Arc<dyn DiskFile>)>>,
@@ -115,6 +117,12 @@ impl Queue {
         self.bytes += draft.bytes();
         self.oldest.get_or_insert(now);
         self.drafts.push(draft);
+    }
+
+    /// Where the oldest begins that is not durable yet of a stream.
+    pub(super) fn oldest_of(&self, stream: StreamId) -> Option<UtcMicros> {
+        let all = self.writing.iter().chain(&self.drafts);
+        all.filter(|draft| draft.stream == stream).map(|draft| draft.window().from).min()
     }
 
     /// Some of what is queued came before `since`: it was in another queue, or waited for a file.
@@ -337,6 +345,7 @@ impl Volume {
             seal_wanted: Mutex::default(),
             writing: Mutex::default(),
             unfinished: Mutex::default(),
+            refused: Mutex::default(),
             unread: Mutex::default(),
             files: Mutex::new(VecDeque::new()),
         }

@@ -9,7 +9,7 @@ use super::{
     format::HeadPieces,
     planted::{Bug, planted},
     pool::Size,
-    recovery,
+    recovery, refused,
     segment::{OpenSegment, Place, record_bound, room},
     shared::Shared,
     types::{Announced, Draft, VolumeState},
@@ -152,6 +152,7 @@ impl Writer {
                 for stream in &batch.streams {
                     self.abandon(*stream);
                 }
+                batch.sealed.iter().for_each(|sealed| self.remember_refused(sealed));
                 outcome.refused.append(&mut batch.drafts);
             }
         }
@@ -311,7 +312,9 @@ impl Writer {
         let (mine, others) = std::mem::take(&mut batch.drafts).into_iter().partition(|draft| draft.stream == stream);
         batch.drafts = others;
         batch.streams.retain(|other| *other != stream);
-        batch.sealed.retain(|sealed| sealed.stream != stream);
+        for sealed in batch.sealed.extract_if(.., |sealed| sealed.stream == stream) {
+            self.remember_refused(&sealed);
+        }
         outcome.refused.extend::<Vec<Arc<Draft>>>(mine);
     }
 
@@ -375,10 +378,19 @@ impl Writer {
         }
     }
 
+    /// What was not durable of a segment may be on the disk all the same.
+    fn remember_refused(&self, open: &OpenSegment) {
+        let entries = open.pending().to_vec();
+        if !entries.is_empty() {
+            lock(&self.volume.refused).push(refused::Refused { stream: open.stream, key: open.key, entries });
+        }
+    }
+
     /// Gives up a stream's open segment. What is durable in it stays in the catalogue with its entries; recovery seals the
     /// file at the next start.
     fn abandon(&mut self, stream: StreamId) {
         if let Some(open) = self.open.remove(&stream) {
+            self.remember_refused(&open);
             self.chains.remove(&stream);
             lock(&self.volume.pool).retire(Size::of(open.stream.kind));
         }

@@ -10,7 +10,7 @@ mod tile;
 pub use tally::Tally;
 pub(super) use {
     merge::merge,
-    story::{Loss, Mark, Removed, Story},
+    story::{Loss, Mark, Removed, Silence, Story},
     tally::tally,
     tile::{Facts, tile},
 };
@@ -172,12 +172,15 @@ impl Ledger {
         Self { state: Mutex::new(state), acting: Mutex::default(), notebook, world, file, last_sign, last_marked }
     }
 
-    pub(super) fn mark(&self, stream: StreamId, at: UtcMicros, cause: GapCause, detail: &str, newest: Option<UtcMicros>) {
+    /// From `at` on, what is missing is missing for this cause. Says whether that is news.
+    pub(super) fn mark(&self, stream: StreamId, at: UtcMicros, cause: GapCause, detail: &str, silence: Option<Silence>) -> bool {
         let detail: String = detail.chars().take(DETAIL).collect();
         let body = json!({ "stream": stream, "at_us": at, "cause": cause, "detail": detail });
-        if lock(&self.state).streams.entry(stream).or_default().mark(Mark { at, cause, detail }, newest) {
+        let news = lock(&self.state).streams.entry(stream).or_default().mark(Mark { at, cause, detail }, silence);
+        if news {
             self.notebook.note(self.world.now(), "ledger.mark", body);
         }
+        news
     }
 
     pub(super) fn lose(&self, stream: StreamId, window: Window, cause: GapCause, units: u32) {
@@ -336,6 +339,18 @@ impl Ledger {
             Some(story) => story.left_of(window, causes),
             None => vec![window],
         }
+    }
+
+    /// The same of what stood in a stretch that nobody can read any more, and erasures alone: some of it may be another's time, and some not.
+    pub(super) fn left_of_stretch(&self, stream: StreamId, incarnation: u64, window: Window) -> Vec<Window> {
+        let state = lock(&self.state);
+        let mut left = match state.streams.get(&stream) {
+            Some(story) => story.left_of(window, &[GapCause::Erased]),
+            None => vec![window],
+        };
+        let others = state.anew.get(&incarnation).into_iter().flatten().map(|others| others.intersect(window));
+        others.filter(|others| !others.is_empty()).for_each(|others| spans::join(&mut left, others));
+        left
     }
 
     /// Whether a segment is past its term, and its file need not know it yet.

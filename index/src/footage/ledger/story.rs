@@ -60,6 +60,15 @@ impl Removed {
 
 const DAY: Duration = Duration::from_secs(86_400);
 
+/// A time in which nothing of a stream came, and somebody has said why already.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::footage) struct Silence {
+    /// The instant from which on that was said.
+    pub(in crate::footage) marked: UtcMicros,
+    /// Where the picture ends that was recorded last, if there is one.
+    pub(in crate::footage) recorded: Option<UtcMicros>,
+}
+
 /// See the module.
 #[derive(Clone, Default, Debug, Serialize, Deserialize)]
 pub(in crate::footage) struct Story {
@@ -75,12 +84,16 @@ pub(in crate::footage) struct Story {
 }
 
 impl Story {
-    /// `newest` is where the newest recorded picture ends: the same cause again while nothing was recorded since says nothing new.
-    pub(super) fn mark(&mut self, mark: Mark, newest: Option<UtcMicros>) -> bool {
+    /// The same cause again in one `silence` says nothing new.
+    pub(super) fn mark(&mut self, mark: Mark, silence: Option<Silence>) -> bool {
         let at = self.marks.partition_point(|other| other.at <= mark.at);
         let before = at.checked_sub(1).map(|before| &self.marks[before]);
         let again = |before: &Mark| before.cause == mark.cause && before.detail == mark.detail;
-        let same_hole = |before: &Mark| before.at == mark.at || newest.is_some_and(|newest| before.at >= newest);
+        // Where somebody set the clock, what stands before it may be about another time altogether.
+        let goes_on = |silence: Silence, before: &Mark| {
+            before.at == silence.marked && silence.recorded.is_none_or(|recorded| before.at >= recorded)
+        };
+        let same_hole = |before: &Mark| before.at == mark.at || silence.is_some_and(|silence| goes_on(silence, before));
         if before.is_some_and(|before| again(before) && same_hole(before)) {
             return false;
         }
@@ -208,6 +221,20 @@ mod tests {
         }
         assert_eq!(story.removed.len(), 3, "240,000 seconds are less than three days: {:?}", story.removed);
         assert_eq!(story.removed[0].detail(), "deleted by rule standard, 30 days at 1970-04-27T17:46:40.000000Z");
+    }
+
+    #[test]
+    fn the_same_cause_again_is_news_where_the_clock_was_set_in_between() {
+        let mark = |second| Mark { at: at(second), cause: GapCause::CameraFault, detail: String::new() };
+        let silence = |marked, recorded| Some(Silence { marked: at(marked), recorded: Some(at(recorded)) });
+        let mut story = Story::default();
+        assert!(story.mark(mark(1000), None));
+        assert!(!story.mark(mark(1030), silence(1000, 1000)), "the camera is still away");
+        // The clock stands an hour back for a while, in which it is away too, and is set right again.
+        assert!(story.mark(mark(100), silence(1000, 100)));
+        assert!(story.mark(mark(2000), silence(100, 100)), "what was said of 1000 is another silence");
+        assert!(!story.mark(mark(2030), silence(2000, 100)));
+        assert!(!story.mark(mark(2060), Some(Silence { marked: at(2000), recorded: None })), "nothing was ever recorded");
     }
 
     proptest! {

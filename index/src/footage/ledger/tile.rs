@@ -7,11 +7,13 @@
 //!   stopped. What a mark says of an instant while nothing ran counts from when it ran again.
 //! - What was removed by rule or order is a gap of that cause, whatever else was said about it then; around it the causes are what
 //!   they were while it was there.
-//! - A loss explains the hole it lies in; inside a recording it makes it partial, but for a disk that was given up and is back.
+//! - A loss explains the hole it lies in; inside a recording it makes it partial, but for a disk that was given up and is back, and
+//!   for the end of a run, which a clock that was set back may record over.
 //! - Before footage that is dated later than now, because the clock was ahead, lies time that has not come yet: nothing was to be
 //!   recorded then.
 //! - What is left has no cause: [`GapCause::Unexplained`].
-//! - The end of a running stream, up to [`PENDING`] of it, is not tiled before it is known: it is on its way to the disk.
+//! - The end of a running stream, up to [`PENDING`] of it and as far as it waits in memory for a disk that takes its time, is not tiled
+//!   before it is known: it is on its way to the disk.
 
 use super::story::{Loss, Mark, Removed, Story};
 use crate::{
@@ -38,6 +40,8 @@ pub(in crate::footage) struct Facts<'a> {
     /// When this node was not running: in order.
     pub(in crate::footage) restarts: &'a [Window],
     pub(in crate::footage) now: UtcMicros,
+    /// From when on what was received waits for a disk that takes its time; `None` if nothing waits.
+    pub(in crate::footage) waiting: Option<UtcMicros>,
 }
 
 /// Tiles the window without overlap or hole, up to the instant up to which something is known. Neighbours differ.
@@ -221,7 +225,8 @@ fn unmarked(facts: &Facts, hole: Window, visible: Window, end: End, tiles: &mut 
     let beside = |piece: Window, loss: GapCause| if piece.duration() <= NEAR { loss } else { rest };
     let (mut at, mut last) = (hole.from, rest);
     // What is lost later, or earlier by a clock that was ahead, says nothing about what is on its way to the disk.
-    let young = |from: UtcMicros| end == End::Present && facts.now.since(from) <= PENDING;
+    let waits = |from: UtcMicros| facts.waiting.is_some_and(|since| since <= from + spans::JOIN);
+    let young = |from: UtcMicros| end == End::Present && (facts.now.since(from) <= PENDING || waits(from));
     for loss in facts.story.losses_in(hole) {
         let piece = Window::new(at, loss.window.from);
         let cause = beside(piece, loss.cause);
@@ -242,7 +247,7 @@ fn unmarked(facts: &Facts, hole: Window, visible: Window, end: End, tiles: &mut 
 /// Tiles a recorded span: whole, except where units were lost inside.
 fn record(facts: &Facts, span: Window, tiles: &mut Tiles) {
     let mut at = span.from;
-    let back = |loss: &&Loss| loss.cause == GapCause::Disk && loss.units == 0;
+    let back = |loss: &&Loss| matches!(loss.cause, GapCause::Disk | GapCause::Restart) && loss.units == 0;
     for loss in facts.story.losses_in(span).filter(|loss| !back(loss)) {
         let lost = loss.window.intersect(Window::new(at, span.to));
         if !lost.is_empty() {

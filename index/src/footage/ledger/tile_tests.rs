@@ -13,12 +13,14 @@ fn window(from: i64, to: i64) -> Window {
     Window::new(at(from), at(to))
 }
 
-/// A history as text: `rec 0..3`, `mark 3 camera_silent`, `lost 5..6 network`, `restart 7..9`, `gone 0..2`.
+/// A history as text: `rec 0..3`, `mark 3 camera_silent`, `lost 5..6 network`, `ended 5..6 restart`, `restart 7..9`, `gone 0..2`,
+/// `waits 8`.
 #[derive(Clone, Default, Debug)]
 struct History {
     recorded: Vec<Window>,
     story: Story,
     restarts: Vec<Window>,
+    waiting: Option<UtcMicros>,
 }
 
 impl History {
@@ -27,6 +29,8 @@ impl History {
             "rec" => spans::join(&mut self.recorded, window(from, to)),
             "mark" => drop(self.story.mark(Mark { at: at(from), cause, detail: String::new() }, None)),
             "lost" => self.story.lose(Loss { window: window(from, to), cause, units: 1 }),
+            "ended" => self.story.lose(Loss { window: window(from, to), cause, units: 0 }),
+            "waits" => self.waiting = Some(at(from)),
             "restart" => spans::join(&mut self.restarts, window(from, to)),
             _ => {
                 let done = Window::new(at(1000), at(1000));
@@ -49,7 +53,8 @@ impl History {
 
     fn tile(&self, window: Window, now: i64) -> Vec<Interval> {
         let (recorded, story, restarts, now) = (&self.recorded[..], &self.story, &self.restarts[..], at(now));
-        tile(&Facts { window, recorded, story, restarts, now })
+        let waiting = self.waiting;
+        tile(&Facts { window, recorded, story, restarts, now, waiting })
     }
 }
 
@@ -153,6 +158,15 @@ fn the_end_of_a_running_stream_is_not_called_a_gap() {
     check("rec 0..90", "rec 0..90");
     check("rec 0..60", "rec 0..60 | unexplained 60..100");
     check("rec 0..95 | mark 95 camera_silent", "rec 0..95 | camera_silent 95..100");
+    // A disk stands still, and what it is to write waits in memory; but for what came before that.
+    check("rec 0..60 | waits 60", "rec 0..60");
+    check("rec 0..60 | waits 70", "rec 0..60 | unexplained 60..100");
+}
+
+#[test]
+fn what_the_end_of_a_run_explained_and_a_clock_that_was_set_back_recorded_is_recorded() {
+    check("rec 0..20 | ended 20..90 restart | rec 90..100", "rec 0..20 | restart 20..90 | rec 90..100");
+    check("rec 0..100 | ended 20..90 restart", "rec 0..100");
 }
 
 #[test]

@@ -87,15 +87,54 @@ fn an_erasure_cut_by_a_power_failure_at_any_operation_is_carried_out_to_its_end(
             })
             .collect();
         assert_eq!(shown, [(8, false), (10, true), (12, false)], "{what}: {tiles:?}");
-        for name in site.disk.list("segs").expect("files") {
-            let number = segment_number(&name).expect("a segment");
-            let file = site.disk.open(&segment_name(number)).expect("it opens");
-            let bytes = read_vec(&*file, 0, file.len().expect("a length") as usize).expect("it reads");
-            for second in 8..18 {
-                let canary = canary(second);
-                assert!(!bytes.chunks_exact(512).any(|part| part == canary), "{what}: second {second} is still in {name}");
-            }
+        for second in 8..18 {
+            assert!(!is_on_disk(&site, second), "{what}: second {second} is still on the disk");
         }
     }
     assert!(cut > 4, "{cut} cuts fell into the work");
+}
+
+/// Whether media of that second stand in any file.
+fn is_on_disk(site: &Site, second: i64) -> bool {
+    let canary = canary(second);
+    site.disk.list("segs").expect("files").iter().any(|name| {
+        let number = segment_number(name).expect("a segment");
+        let file = site.disk.open(&segment_name(number)).expect("it opens");
+        let bytes = read_vec(&*file, 0, file.len().expect("a length") as usize).expect("it reads");
+        bytes.chunks_exact(512).any(|part| part == canary)
+    })
+}
+
+#[test]
+fn what_the_disk_refused_and_has_all_the_same_is_erased_by_order_too() {
+    let mut site = Site::new(12 << 20, 7);
+    let gate = stream(1, StreamKind::Main);
+    let mut node = begin(&site);
+    let first = site.world.now();
+    for n in 0..12 {
+        let mut one = draft(gate, n, 3000, 1);
+        let now = site.world.now();
+        one.units.iter_mut().enumerate().for_each(|(i, unit)| unit.utc = now + Duration::from_millis(200 * i as u64));
+        if n == 11 {
+            // The write goes well, the sync behind it does not.
+            site.disk.plan(1, Fault::Error);
+        }
+        node.commit(vec![one]);
+        node.round();
+        site.world.advance(Duration::from_secs(1));
+    }
+    let end = first + Duration::from_secs(11);
+    assert_eq!(node.store.recorded_to(gate), Some(end), "the last second was refused");
+    assert!(is_on_disk(&site, 11), "and is on the disk");
+    site.world.advance(Duration::from_secs(120));
+    let window = Window::new(end + Duration::from_millis(1), end + Duration::from_millis(900));
+    let asked = node.store.request_erasure(Order { window, ..order(first) }, "wang").expect("asked");
+    node.store.approve_erasure(asked.id, "li").expect("a second person");
+    node.round();
+    assert_eq!(node.store.erasures()[0].state, ErasureState::Done);
+    assert!(!is_on_disk(&site, 11), "it is erased where nobody was shown it");
+    drop(node);
+    site.crash();
+    let node = begin(&site);
+    assert_eq!(node.store.recorded_to(gate), Some(end), "the next start finds what was announced, and no more");
 }

@@ -78,6 +78,16 @@ const FOUND: &[(u64, &str)] = &[
     (2316, "the clock was set just before the power went: the newest fact was dated by it, and the run's last seconds were not"),
     (2626, "as 2316"),
     (3452, "a copy that an order passed over, because it was held, was erased by the next start"),
+    (4392, "what a disk had refused, and had all the same, was shown after an order had been carried out that names it"),
+    (4123, "an erasure that was cut took a segment's first header first, and what stood behind it was left there"),
+    (4220, "what was said of a silence before the clock was set back and forth passed for said of the one after it"),
+    (4358, "of a hole that a run's end left in older footage only the first two minutes were explained"),
+    (4553, "a file that one copy of its head called free, by a clock that was ahead, was taken for free"),
+    (4965, "what waited in memory for a disk that stood still for longer than usual was called missing for no reason"),
+    (4991, "a disk gave back after a crash what an erasure had overwritten once, in a file that was used again"),
+    (5695, "a newer key unit of another epoch was further back than those that were looked at"),
+    (5500, "as 4965"),
+    (5892, "as 4991"),
 ];
 
 /// Runs a seed to its end. Never panics: what panics inside is a fault of the outcome.

@@ -68,6 +68,9 @@ impl Outcome {
     /// Something is wrong.
     pub(super) fn fault(&mut self, text: String) {
         if self.faults.len() < 8 {
+            if std::env::var_os("HAOHE_SEED").is_some() {
+                println!("WRONG: {text}");
+            }
             self.faults.push(text);
         }
     }
@@ -429,7 +432,9 @@ impl Model {
                 outcome.fault(format!("{what}: {stream}: nobody explains {:?}, asked for {window:?}", tile.window));
             }
         }
-        if edge < window.to && edge + Duration::from_secs(16) < store.shared.world.now().min(window.to) {
+        // What waits for a disk that stands still is not known yet.
+        let waits = store.shared.waiting(stream).is_some_and(|since| since < edge + SECOND);
+        if edge < window.to && edge + Duration::from_secs(16) < store.shared.world.now().min(window.to) && !waits {
             outcome.fault(format!("{what}: {stream} in {window:?}: the answer ends at {edge:?}"));
         }
     }
