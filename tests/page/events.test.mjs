@@ -66,6 +66,34 @@ test("each result shows the still of its camera at that time, only where somebod
   assert.equal(stills.again, 0, "what was shown is not asked for again");
 });
 
+test("the pointer over a still shows what happened around the event, picture by picture", async () => {
+  const still = page.locator("[data-index='0'] [data-still=shown]");
+  const box = await still.boundingBox();
+  const strip = still.locator("canvas[data-strip]");
+  for (const picture of [1, 4]) {
+    await page.mouse.move(box.x + (box.width * (picture + 0.5)) / 8, box.y + box.height / 2);
+    await until(`picture ${picture}`, 20, async () => (await strip.getAttribute("data-strip")) === String(picture));
+  }
+  await shoot(page, "events-strip");
+  await page.mouse.move(box.x, box.y - 60);
+  await strip.waitFor({ state: "detached" });
+});
+
+test("events that are chosen are exported together", async () => {
+  await cards().first().focus();
+  for (const key of ["KeyX", "KeyJ", "KeyX"]) await page.keyboard.press(key);
+  assert.equal(await page.locator("[data-chosen=true]").count(), 2);
+  assert.match(await page.locator("[role=status]").first().innerText(), /已选 2 条/);
+  await page.keyboard.press("KeyE");
+  const dialog = page.locator("[role=dialog]");
+  await dialog.waitFor();
+  assert.match(await dialog.innerText(), /· 20 s/, "two marks a fifth of a second apart, five seconds before to fifteen after");
+  await shoot(page, "events-export");
+  await page.keyboard.press("Escape");
+  await page.keyboard.press("KeyX");
+  assert.equal(await page.locator("[data-chosen=true]").count(), 1);
+});
+
 test("every still stands in the register with who looked and why", async () => {
   const auditor = await openBrowser();
   try {

@@ -6,12 +6,14 @@ import { Form } from "react-aria-components";
 import { api, fetched, nodeNowUs } from "../api";
 import health from "../health/Health.module.css";
 import { useWords } from "../i18n";
+import { ExportDialog } from "../playback/ExportDialog";
 import { mayWatch, useMe } from "../session";
 import { Button, Choice, Field, NoticeBox } from "../ui/controls";
 import { useKeyTable } from "../ui/keys";
 import type { EventKinds, EventSeverity, EventsAnswer, FoundEvent } from "../wire";
 import { type EventsAddress, kindsOf, RANGES, type Range, SEVERITIES, setFilters, toggled, wishOf } from "./address";
 import { Coverage } from "./Coverage";
+import { exportOf, toggledIn } from "./chosen";
 import styles from "./Events.module.css";
 import { useFeed } from "./feed";
 import { Grid, useCheapStream } from "./Grid";
@@ -34,6 +36,8 @@ export function Events() {
   const change = (next: Partial<EventsAddress>) => go({ search: (old) => ({ ...old, ...next }), replace: true });
   const [selected, setSelected] = useState(0);
   const [fresh, setFresh] = useState(0);
+  const [chosen, setChosen] = useState<ReadonlySet<string>>(new Set());
+  const [exporting, setExporting] = useState(false);
   const wish = wishOf(address, nodeNowUs());
   const query = useInfiniteQuery({
     queryKey: ["events", wish],
@@ -89,6 +93,9 @@ export function Events() {
     if (index >= events.length - 5 && query.hasNextPage && !query.isFetchingNextPage) void query.fetchNextPage();
     setSelected(Math.min(index, events.length - 1));
   };
+  // Without any chosen, the selected one is meant.
+  const meant = events.filter(({ id }, index) => (chosen.size > 0 ? chosen.has(id) : index === at));
+  const wanted = watch ? exportOf(meant) : undefined;
   useKeyTable("events", {
     search: () => document.querySelector<HTMLInputElement>("input[name='q']")?.focus(),
     next: () => select(at + 1),
@@ -96,6 +103,11 @@ export function Events() {
     play: () => (document.activeElement?.closest("button:not([data-event]), a") ? false : play(events[at])),
     open: () => open(events[at]),
     close: () => (address.e === undefined ? false : void change({ e: undefined })),
+    choose: () => {
+      const event = events[at];
+      return event?.camera === null || !event || !watch ? false : setChosen(toggledIn(chosen, event.id));
+    },
+    export: () => (wanted ? setExporting(true) : false),
     view: () => void change({ w: address.w ? undefined : "table" }),
     range({ code }) {
       const range = (Object.keys(RANGES) as Range[])[Number(code.slice(-1)) - 1];
@@ -141,6 +153,17 @@ export function Events() {
         {first?.corrected && <span>{words(`corrected_${first.corrected}`)}</span>}
         {first && <Coverage coverage={first.coverage} />}
         <span className={styles.spring} />
+        {chosen.size > 0 && (
+          <>
+            <span>{words("events_chosen", { n: chosen.size })}</span>
+            <Button look="primary" isDisabled={!wanted} onPress={() => setExporting(true)}>
+              {words("playback_export")}
+            </Button>
+            <Button look="quiet" onPress={() => setChosen(new Set())}>
+              {words("events_choose_none")}
+            </Button>
+          </>
+        )}
         {live && fresh > 0 && at > 0 && (
           <Button look="primary" onPress={refresh}>
             ↑ {words("events_fresh", { n: fresh })}
@@ -167,6 +190,7 @@ export function Events() {
             events={events}
             at={at}
             playing={shown?.id}
+            chosen={chosen}
             stale={query.isPlaceholderData || query.error !== null}
             mayWatch={watch}
             onSelect={select}
@@ -185,6 +209,7 @@ export function Events() {
           )}
         </div>
       )}
+      {exporting && wanted && <ExportDialog {...wanted} onClose={() => setExporting(false)} />}
     </div>
   );
 }

@@ -6,7 +6,8 @@ import { useWords } from "../i18n";
 import { clockTime } from "../time";
 import type { FoundEvent, StreamKind } from "../wire";
 import styles from "./Events.module.css";
-import { choice, Frame, Glyph, type Listing, What, When, Where } from "./parts";
+import { choice, Frame, Glyph, type Listing, Mark, What, When, Where } from "./parts";
+import { Strip, useStrip } from "./Strip";
 import { type Still, Stills } from "./stills";
 
 /** Wide enough for a card on any screen. */
@@ -51,6 +52,7 @@ export function Grid({ mayWatch, ...listing }: Listing & { mayWatch: boolean }) 
                 />
                 <span className={styles.facts}>
                   <Glyph of={event} /> <strong>{words.of(event.kind_name)}</strong>
+                  <Mark of={event} listing={listing} />
                   <When of={event} />
                 </span>
                 <Where of={event} />
@@ -69,6 +71,7 @@ function Picture({ event, stream, mayWatch }: { event: FoundEvent; stream: Strea
   const words = useWords();
   const place = useRef<HTMLSpanElement>(null);
   const still = useStill(place, event, stream);
+  const strip = useStrip();
   const instead = () => {
     if (event.camera === null) return words("still_no_camera");
     if (!mayWatch) return words("still_not_allowed");
@@ -76,11 +79,19 @@ function Picture({ event, stream, mayWatch }: { event: FoundEvent; stream: Strea
     return still.state === "none" ? words.of(still.says) : "";
   };
   return (
-    <span ref={place} className={styles.still} data-still={event.camera === null || !mayWatch ? "never" : still.state}>
+    <span
+      ref={place}
+      className={styles.still}
+      data-still={event.camera === null || !mayWatch ? "never" : still.state}
+      {...strip.handlers}
+    >
       {still.state === "shown" ? (
         <>
           <img src={still.url} alt={words("still_alt", { camera: event.camera ?? 0, time: clockTime(event.time_us) })} />
           {event.region && <Region of={event.region} />}
+          {strip.at !== undefined && event.camera !== null && stream && (
+            <Strip camera={event.camera} stream={stream} atUs={event.time_us} at={strip.at} />
+          )}
         </>
       ) : (
         <span className={styles.instead}>

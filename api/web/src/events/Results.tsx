@@ -2,7 +2,7 @@
 import { useRef } from "react";
 import { useWords } from "../i18n";
 import styles from "./Events.module.css";
-import { choice, Frame, Glyph, type Listing, What, When, Where } from "./parts";
+import { choice, Frame, Glyph, type Listing, Mark, What, When, Where } from "./parts";
 
 export function Results(listing: Listing) {
   const words = useWords();
@@ -16,7 +16,9 @@ export function Results(listing: Listing) {
               <Glyph of={event} />
               <When of={event} />
               <Where of={event} />
-              <strong>{words.of(event.kind_name)}</strong>
+              <strong>
+                <Mark of={event} listing={listing} /> {words.of(event.kind_name)}
+              </strong>
               <What of={event} />
             </button>
           </li>

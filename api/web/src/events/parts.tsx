@@ -22,6 +22,8 @@ export interface Listing {
   at: number;
   /** The event that the player shows. */
   playing: string | undefined;
+  /** Those chosen to be exported together. */
+  chosen: ReadonlySet<string>;
   stale: boolean;
   onSelect(index: number): void;
   onPlay(event: FoundEvent): unknown;
@@ -58,7 +60,7 @@ export function Frame({
 }
 
 /** What makes a button one event of the list: chosen by focus, played by a press, opened by two. */
-export function choice({ events, at, playing, onSelect, onPlay, onOpen }: Listing, index: number) {
+export function choice({ events, at, playing, chosen, onSelect, onPlay, onOpen }: Listing, index: number) {
   const event = events[index] as FoundEvent;
   return {
     type: "button" as const,
@@ -66,6 +68,7 @@ export function choice({ events, at, playing, onSelect, onPlay, onOpen }: Listin
     "data-index": index,
     "data-severity": severityOf(event),
     "data-playing": event.id === playing,
+    "data-chosen": chosen.has(event.id),
     "aria-current": index === at,
     tabIndex: index === at ? 0 : -1,
     onFocus: () => onSelect(index),
@@ -75,6 +78,18 @@ export function choice({ events, at, playing, onSelect, onPlay, onOpen }: Listin
     },
     onDoubleClick: () => onOpen(event),
   };
+}
+
+/** That it is chosen, where it is. */
+export function Mark({ of: event, listing: { chosen } }: { of: FoundEvent; listing: Listing }) {
+  const words = useWords();
+  return (
+    chosen.has(event.id) && (
+      <span className={styles.mark} role="img" aria-label={words("events_chosen_one")}>
+        ✓
+      </span>
+    )
+  );
 }
 
 export function Glyph({ of: event }: { of: FoundEvent }) {

@@ -11,13 +11,15 @@ import type { ExportFile, ExportJob, StreamKind, UtcMicros } from "../wire";
 import type { Playable } from "./choice";
 import styles from "./Playback.module.css";
 
+type Exported = Pick<Playable, "id" | "name">;
+
 export function ExportDialog({
   cameras,
   fromUs,
   toUs,
   onClose,
 }: {
-  cameras: readonly Playable[];
+  cameras: readonly Exported[];
   fromUs: UtcMicros | undefined;
   toUs: UtcMicros | undefined;
   onClose(): void;
@@ -65,7 +67,7 @@ function Ask({
   onJob,
   onClose,
 }: {
-  cameras: readonly Playable[];
+  cameras: readonly Exported[];
   fromUs: UtcMicros;
   toUs: UtcMicros;
   onJob(job: ExportJob): void;

@@ -67,6 +67,8 @@ export const KEYMAP = {
     { act: "play", keys: ["Enter", "NumpadEnter"], says: "keys_event_play" },
     { act: "open", keys: ["Shift+Enter", "Shift+NumpadEnter"], says: "keys_event_open" },
     { act: "close", keys: ["Escape"], says: "preview_close" },
+    { act: "choose", keys: ["KeyX"], says: "keys_event_choose" },
+    { act: "export", keys: ["KeyE"], says: "keys_event_export" },
     { act: "view", keys: ["KeyV"], says: "keys_event_view" },
     { act: "range", keys: ["Digit"], says: "keys_range" },
     { act: "newest", keys: ["Period"], says: "keys_newest" },
