@@ -189,6 +189,8 @@ kinds! {
     FootageClock = 74 "footage.clock" Warning "时钟跳变，暂停到期清理" "clock jumped, deletion by age paused";
     /// A disk will have no room for new footage while all of it is within its term, or has it again after all.
     FootageRetention = 75 "footage.retention" Alarm "录像存储将不足" "disk will run out of room for its terms";
+    /// What of a stream was deleted over a day because its term was over.
+    FootageExpired = 76 "footage.expired" Info "录像到期删除" "footage deleted at its term";
 
     /// Somebody asks that footage be kept beyond its term; it is, from now on.
     HoldRequested = 100 "hold.requested" Notice "申请保全录像" "hold asked for";

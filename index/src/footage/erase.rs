@@ -307,8 +307,11 @@ impl Keeper {
     ) -> io::Result<()> {
         let ledger = &self.shared.ledger;
         let held = ledger.custody(Custody::held);
-        let left = |window: Window, causes: &[GapCause]| ledger.left_of(stream, header.incarnation, window, causes);
-        let gone = |entry: &Entry, causes: &[GapCause]| left(entry.window(), causes).is_empty();
+        let gone =
+            |entry: &Entry, over: Option<UtcMicros>| ledger.left_of(stream, header.incarnation, entry.window(), over).is_empty();
+        // Another that went at the end of its term says so of this one only if this one's was over too by then: where the clock had
+        // been set back the same seconds were recorded twice, perhaps on a disk that was away, or in a file that was not read.
+        let over = |entry: &Entry| Some(entry.window().to + self.shared.setup.terms.of(header.class));
         let mut wrote = false;
         if ledger.with(stream, |story, _| story.any_erased_from(UtcMicros::MIN)) {
             wrote |= !scan.torn.is_empty();
@@ -327,8 +330,7 @@ impl Keeper {
                 scan.damaged.push(damage);
             }
         }
-        let (erased, doubtful) =
-            std::mem::take(&mut scan.doubtful).into_iter().partition(|entry| gone(entry, &[GapCause::Erased]));
+        let (erased, doubtful) = std::mem::take(&mut scan.doubtful).into_iter().partition(|entry| gone(entry, None));
         scan.doubtful = doubtful;
         unreadable.extend::<Vec<_>>(erased.iter().map(|entry: &Entry| (entry.offset(), entry.end())).collect());
         for (from, to) in unreadable {
@@ -345,14 +347,14 @@ impl Keeper {
         }
         let mut entries = Vec::with_capacity(scan.entries.len());
         for entry in &scan.entries {
-            if entry.is_erased() || gone(entry, &[GapCause::Erased]) {
+            if entry.is_erased() || gone(entry, None) {
                 // The mark may be there and not yet all of the zeros behind it.
                 if again || !entry.is_erased() || !is_blank(file, entry, header.incarnation)? {
                     blank(file, entry, self.mark_for(stream, entry), header.incarnation)?;
                     wrote = true;
                 }
                 entries.push(entry.erased());
-            } else if !held.covers(stream, entry.window()) && gone(entry, &[GapCause::Erased, GapCause::Expired]) {
+            } else if !held.covers(stream, entry.window()) && gone(entry, over(entry)) {
                 scan.torn.push((entry.offset(), entry.end()));
             } else {
                 entries.push(*entry);

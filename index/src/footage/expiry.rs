@@ -103,7 +103,8 @@ impl Keeper {
 
     /// Notes which segments stay that share time with one that goes. Where the clock had been set back the same seconds were recorded
     /// twice, and the term of the other's last picture may be over later: what is said of the one must not be taken for said of the
-    /// other at the next start. Neighbours overlap by milliseconds, which hide no fragment.
+    /// other at the next start. Neighbours overlap by milliseconds, which hide no fragment. Of what is on a disk that is away, or in a
+    /// file that was not read yet, nobody knows here: it is told apart when it is found, see [`Keeper::purge`].
     fn keep_beside(&self, stream: StreamId, goes: &SegmentMeta, due: &[(StreamId, SegmentKey)]) {
         let common = |other: &SegmentMeta| {
             let pairs = other.spans().iter().flat_map(|span| goes.spans().iter().map(|gone| gone.intersect(*span)));

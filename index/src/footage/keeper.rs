@@ -163,6 +163,7 @@ impl Keeper {
             rounds.swept = Some(now);
             self.shared.end_overdue();
             self.shared.forewarn();
+            self.shared.ledger.tell_expired();
             let removed = self.sweep();
             if removed > 0 {
                 self.save();

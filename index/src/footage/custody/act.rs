@@ -1,9 +1,9 @@
 //! One step of a hold or an order: what the journal keeps of it.
 
 use super::{Deed, Erasure, Hold, HoldState, erasure::Erased, told::told};
-use crate::model::UtcMicros;
+use crate::model::{CameraId, UtcMicros};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// See the module. In the journal its kind is [`Act::kind`], its body [`Act::body`].
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -72,11 +72,15 @@ impl Act {
         }
     }
 
-    /// The variant's fields, and what people read of it: the record is an event too.
-    pub(in crate::footage) fn body(&self) -> Value {
+    /// The variant's fields, and what people read of it: the record is an event too. It is about `camera` where that is the only one
+    /// concerned, and found by whoever may see that one; otherwise by those who may see the whole node.
+    pub(in crate::footage) fn body(&self, camera: Option<CameraId>) -> Value {
         let mut body = serde_json::to_value(self).unwrap_or_default();
         if let Some(body) = body.as_object_mut() {
             body.insert("text".to_owned(), told(self));
+            if let Some(camera) = camera {
+                body.insert("camera".to_owned(), json!(camera));
+            }
         }
         body
     }

@@ -128,6 +128,11 @@ impl Held {
     pub(super) fn covers(&self, stream: StreamId, window: Window) -> bool {
         self.0.iter().any(|order| order.touches(stream, window))
     }
+
+    /// Whether some of that time is held, of whatever camera.
+    pub(super) fn is_about(&self, window: Window) -> bool {
+        self.0.iter().any(|order| order.window.overlaps(window))
+    }
 }
 
 impl Custody {
@@ -140,6 +145,16 @@ impl Custody {
     pub(super) fn next(&self) -> u64 {
         let last = |newest: Option<u64>| newest.unwrap_or(0);
         1 + last(self.holds.keys().next_back().copied()).max(last(self.erasures.keys().next_back().copied()))
+    }
+
+    /// The camera that a step is about, if there is only one.
+    pub(super) fn camera_of(&self, act: &Act) -> Option<CameraId> {
+        let id = act.id();
+        let order = self.holds.get(&id).map(|hold| &hold.order).or(self.erasures.get(&id).map(|erasure| &erasure.order))?;
+        match order.cameras.as_slice() {
+            [camera] => Some(*camera),
+            _ => None,
+        }
     }
 
     /// Requests that nobody approved in time, and holds whose time is over, as the acts that end them.

@@ -32,7 +32,7 @@ fn erasure(id: u64) -> Act {
 fn run(custody: &mut Custody, journal: &mut Vec<(&'static str, serde_json::Value)>, act: &Act) -> Result<(), CustodyError> {
     custody.check(act)?;
     custody.apply(act);
-    journal.push((act.kind(), act.body()));
+    journal.push((act.kind(), act.body(None)));
     Ok(())
 }
 
@@ -85,7 +85,7 @@ fn each_step_is_an_event_that_says_in_words_what_it_is_about_and_is_of_no_camera
         Act::ErasureDone { id: 17, at: at(31), erased: Default::default() },
     ];
     for act in steps {
-        let body = act.body().to_string();
+        let body = act.body(None).to_string();
         let kept = Kept::read(NodeId::from_bytes([7; 16]), Seq::new(1), at(31), act.kind(), body.as_bytes());
         let event = kept.expect("an event").event;
         assert!(event.text.zh.contains("17") && event.text.en.contains("17"), "{:?}", event.text);
@@ -112,7 +112,7 @@ fn requests_that_nobody_approves_lapse_and_holds_end_by_themselves_at_their_time
     assert_eq!(custody.erasures[&3].state, ErasureState::Lapsed);
     assert!(held(&custody), "the approved one goes on");
     for act in custody.overdue(at(1000)) {
-        custody.apply(&Act::read(act.kind(), &act.body()).expect("it reads back"));
+        custody.apply(&Act::read(act.kind(), &act.body(None)).expect("it reads back"));
     }
     assert_eq!(custody.holds[&2].state, HoldState::Expired);
     assert!(!held(&custody));
@@ -139,7 +139,7 @@ fn an_order_is_carried_out_once_after_its_footage_settled() {
     assert!(custody.due(at(20)).is_empty() && custody.due(at(20) + SETTLED).len() == 1);
     let erased = erasure::Erased { fragments: 3, bytes: 900, kept_by_hold: 1 };
     let done = Act::ErasureDone { id: 1, at: at(40), erased };
-    custody.apply(&Act::read(done.kind(), &done.body()).expect("it reads back"));
+    custody.apply(&Act::read(done.kind(), &done.body(None)).expect("it reads back"));
     assert!(custody.due(at(50)).is_empty());
     assert_eq!((custody.erasures[&1].state, custody.erasures[&1].erased), (ErasureState::Done, erased));
 }

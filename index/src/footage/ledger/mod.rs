@@ -2,6 +2,7 @@
 //! this keeps the other half: marks, losses, restarts and removals. They are facts in the node's journal; a checkpoint in
 //! the state directory saves reading all of it at start.
 
+mod expiring;
 mod merge;
 mod story;
 mod tally;
@@ -26,6 +27,7 @@ use crate::{
     journal::{Journal, Record, Seq},
     model::{GapCause, StreamId, UtcMicros, Window},
 };
+use expiring::Expiring;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::{
@@ -111,6 +113,9 @@ struct State {
     /// Segments past their term, by incarnation, until their files say durably that they are free.
     #[serde(default)]
     expired: HashSet<u64>,
+    /// What went at the end of its term and is not told yet.
+    #[serde(default)]
+    expiring: Expiring,
     /// How far this run is with each order.
     #[serde(skip)]
     erasing: HashMap<u64, Progress>,
@@ -274,10 +279,13 @@ impl Ledger {
         let at = self.world.now();
         {
             let mut state = lock(&self.state);
-            state.gone(incarnation, gone, cause);
+            let fresh = state.gone(incarnation, gone, cause);
             let story = state.streams.entry(stream).or_default();
             for window in gone {
                 story.remove(&Removed { window: *window, cause, rule: rule.to_owned(), done: Window::new(at, at) });
+            }
+            if fresh {
+                state.expiring.add(stream, gone, rule, at, &record);
             }
         }
         let windows: Vec<_> = gone.iter().map(|window| [window.from, window.to]).collect();
@@ -287,6 +295,18 @@ impl Ledger {
             body.extend(record);
         }
         self.notebook.note(at, if cause == GapCause::Erased { "ledger.erased" } else { "ledger.expired" }, body);
+    }
+
+    /// Tells of a day's deletions at the end of their term, where a day has passed: an event for each stream.
+    pub(super) fn tell_expired(&self) {
+        let now = self.world.now();
+        let due = {
+            let mut state = lock(&self.state);
+            let due = state.expiring.due(now);
+            due.iter().for_each(|(stream, since, _)| state.expiring.told(*stream, *since));
+            due
+        };
+        due.into_iter().for_each(|(.., body)| self.notebook.note(now, "footage.expired", body));
     }
 
     /// A segment begins whose first picture is dated `from`. Where footage of that time, or of later, was removed before, it is written
@@ -330,13 +350,14 @@ impl Ledger {
         }
     }
 
-    /// What of a segment's footage at that time was not removed for one of these causes.
-    pub(super) fn left_of(&self, stream: StreamId, incarnation: u64, window: Window, causes: &[GapCause]) -> Vec<Window> {
+    /// What of a segment's footage at that time was not erased by order, nor, if its own term was over at `over`, went at the end of a
+    /// term since then.
+    pub(super) fn left_of(&self, stream: StreamId, incarnation: u64, window: Window, over: Option<UtcMicros>) -> Vec<Window> {
         let state = lock(&self.state);
         let middle = window.from + window.duration() / 2;
         let before = state.anew.get(&incarnation).is_some_and(|gone| gone.iter().any(|gone| gone.contains(middle)));
         match state.streams.get(&stream).filter(|_| !before) {
-            Some(story) => story.left_of(window, causes),
+            Some(story) => story.left_of(window, over),
             None => vec![window],
         }
     }
@@ -345,7 +366,7 @@ impl Ledger {
     pub(super) fn left_of_stretch(&self, stream: StreamId, incarnation: u64, window: Window) -> Vec<Window> {
         let state = lock(&self.state);
         let mut left = match state.streams.get(&stream) {
-            Some(story) => story.left_of(window, &[GapCause::Erased]),
+            Some(story) => story.left_of(window, None),
             None => vec![window],
         };
         let others = state.anew.get(&incarnation).into_iter().flatten().map(|others| others.intersect(window));
@@ -360,7 +381,9 @@ impl Ledger {
 
     /// A file says durably that what it held is gone.
     pub(super) fn freed(&self, incarnation: u64) {
-        lock(&self.state).expired.remove(&incarnation);
+        let mut state = lock(&self.state);
+        state.expired.remove(&incarnation);
+        state.anew.remove(&incarnation);
     }
 
     /// Keeps holds and orders as they are while the guard lives. Taken before any other lock.
@@ -376,14 +399,14 @@ impl Ledger {
     /// Takes a step of a hold or an order, if it may be taken: it is durable on return (C3).
     pub(super) fn act(&self, _still: &MutexGuard<'_, ()>, act: &Act) -> Result<(), CustodyError> {
         // In the state first, as with every fact: a checkpoint made meanwhile claims to know all that the journal does.
-        let before = {
+        let (before, camera) = {
             let mut state = lock(&self.state);
             state.custody.check(act)?;
             let before = state.custody.clone();
             state.custody.apply(act);
-            before
+            (before, state.custody.camera_of(act))
         };
-        self.notebook.note_durably(self.world.now(), act.kind(), act.body()).map_err(|error| {
+        self.notebook.note_durably(self.world.now(), act.kind(), act.body(camera)).map_err(|error| {
             lock(&self.state).custody = before;
             CustodyError::Journal(error)
         })
@@ -445,6 +468,7 @@ impl Ledger {
             }
             state.streams.values_mut().for_each(|story| story.forget(horizon));
             state.restarts.retain(|restart| restart.to >= horizon);
+            state.forget_others(horizon);
             durable::with_checksum(&serde_json::to_vec(&*state)?)
         };
         let new = self.file.with_extension("new");
@@ -461,13 +485,22 @@ fn instant_of(body: &Value, name: &str) -> Option<UtcMicros> {
 }
 
 impl State {
-    /// Some of a segment is gone: all of it, where it is past its term. What else was removed at its time is another's.
-    fn gone(&mut self, incarnation: u64, windows: &[Window], cause: GapCause) {
+    /// Some of a segment is gone: all of it, where it is past its term. What else was removed at its time is another's. Says whether
+    /// it expired, and that is news.
+    fn gone(&mut self, incarnation: u64, windows: &[Window], cause: GapCause) -> bool {
         if cause == GapCause::Expired {
-            self.expired.insert(incarnation);
-        } else if let Some(others) = self.anew.get_mut(&incarnation) {
+            return self.expired.insert(incarnation);
+        }
+        if let Some(others) = self.anew.get_mut(&incarnation) {
             windows.iter().for_each(|window| spans::cut(others, *window));
         }
+        false
+    }
+
+    /// Of whose time others may be gone nobody asks any more once all footage of then is gone, but for what is held.
+    fn forget_others(&mut self, horizon: UtcMicros) {
+        let held = self.custody.held();
+        self.anew.retain(|_, others| others.iter().any(|window| window.to >= horizon || held.is_about(*window)));
     }
 
     /// In order, as those who ask expect them.
@@ -528,6 +561,11 @@ impl State {
                     self.anew.insert(incarnation, windows.iter().map(|[from, to]| Window::new(*from, *to)).collect());
                 }
             }
+            "footage.expired" => {
+                if let (Some(stream), Some(since)) = (stream(), field("since_us")) {
+                    self.expiring.told(stream, since);
+                }
+            }
             "ledger.clock" => self.believed = field("believed_us").or(self.believed),
             "ledger.expired" | "ledger.erased" => {
                 if let (Some(stream), Some(windows)) = (stream(), body.get("windows_us").and_then(Value::as_array)) {
@@ -543,8 +581,10 @@ impl State {
                         story.remove(&Removed { window: *window, cause, rule: rule.clone(), done: Window::new(at, at) });
                     }
                     // Records of earlier versions do not say which segment it was.
-                    if let Some(Ok(incarnation)) = segment.map(|text| u64::from_str_radix(text, 16)) {
-                        self.gone(incarnation, &windows, cause);
+                    if let Some(Ok(incarnation)) = segment.map(|text| u64::from_str_radix(text, 16))
+                        && self.gone(incarnation, &windows, cause)
+                    {
+                        self.expiring.add(stream, &windows, &rule, at, body);
                     }
                 }
             }

@@ -156,10 +156,11 @@ impl Story {
         self.removed[first..].iter().take_while(move |gone| gone.window.from < window.to)
     }
 
-    /// What of the window was not removed for one of these causes.
-    pub(in crate::footage) fn left_of(&self, window: Window, causes: &[GapCause]) -> Vec<Window> {
+    /// What of the window was not erased, nor went at the end of a term at `over` or later.
+    pub(in crate::footage) fn left_of(&self, window: Window, over: Option<UtcMicros>) -> Vec<Window> {
         let mut left = vec![window];
-        self.removed_in(window).filter(|gone| causes.contains(&gone.cause)).for_each(|gone| spans::cut(&mut left, gone.window));
+        let counts = |gone: &&Removed| gone.cause == GapCause::Erased || over.is_some_and(|over| gone.done.to >= over);
+        self.removed_in(window).filter(counts).for_each(|gone| spans::cut(&mut left, gone.window));
         left
     }
 

@@ -6,6 +6,7 @@ mod erasure;
 mod ledger;
 mod retention;
 mod standstill;
+mod told;
 
 use super::{
     disk::{Disk, sim::SimDisk},

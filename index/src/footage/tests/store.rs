@@ -251,3 +251,28 @@ fn a_node_that_lost_its_ledger_knows_from_its_journal_how_long_it_lived() {
     let ledger = Ledger::open(dir.path(), journal as Arc<dyn Notebook>, Arc::new(Machine));
     assert_eq!(ledger.last_alive(), Some(at(700.0)));
 }
+
+#[test]
+fn footage_that_nobody_knew_of_while_other_footage_of_its_time_expired_is_judged_by_its_own_term() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let journal = Journal::open(&dir.path().join("journal"), NodeId::from_bytes(NODE)).expect("a journal");
+    let ledger = Ledger::open(dir.path(), Arc::clone(&journal) as Arc<dyn Notebook>, Arc::new(Machine));
+    let (gate, time) = (stream(1, StreamKind::Main), Window::new(at(10.0), at(20.0)));
+    let now = UtcMicros::now();
+    ledger.removed(gate, 7, &[time], GapCause::Expired, "standard, 30 days", serde_json::json!({}));
+    let left = |over| ledger.left_of(gate, 8, time, over);
+    assert!(left(Some(now)).is_empty(), "its term was over as well: a copy of what went, or as old");
+    assert_eq!(left(Some(now + Duration::from_secs(60))), [time], "its term is longer");
+    assert_eq!(left(None), [time], "nobody erased it");
+    ledger.kept(gate, 8, &[time]);
+    assert_eq!(left(Some(now)), [time], "it was there, and stayed");
+    // What is said of segments whose time nobody asks for any more is forgotten.
+    let size = || std::fs::metadata(dir.path().join("ledger.json")).expect("a checkpoint").len();
+    (100..300).for_each(|incarnation| ledger.kept(gate, incarnation, &[time]));
+    ledger.checkpoint(now, true, UtcMicros::MIN).expect("written");
+    let before = size();
+    ledger.checkpoint(now, true, at(5000.0)).expect("written");
+    assert!(size() < before / 2, "{} of {before} bytes", size());
+    assert!(left(Some(now)).is_empty());
+    journal.close();
+}
