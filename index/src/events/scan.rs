@@ -87,7 +87,7 @@ pub(super) fn scan(
         }
         let mut docs = weight.scorer(segment, 1.0)?;
         loop {
-            let filled = block.fill(&mut *docs, &columns);
+            let filled = block.fill(&mut *docs);
             looked_at += filled as u64;
             sieve.apply(&columns, &mut block, &mut hours);
             for (doc, key) in block.matches() {

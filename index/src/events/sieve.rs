@@ -9,7 +9,10 @@ use std::{
     hash::{BuildHasherDefault, Hasher},
     sync::Arc,
 };
-use tantivy::{COLLECT_BLOCK_BUFFER_LEN, DocId, DocSet, SegmentReader, TantivyError, columnar::ColumnValues};
+use tantivy::{
+    COLLECT_BLOCK_BUFFER_LEN, DocId, DocSet, SegmentReader, TantivyError,
+    columnar::{Cardinality, ColumnValues},
+};
 
 /// Spreads camera numbers over a table: they are our own, so nobody can choose them to collide, and speed is what counts.
 #[derive(Default)]
@@ -116,7 +119,7 @@ pub(super) struct Columns {
 
 impl Columns {
     pub(super) fn of(segment: &SegmentReader) -> Result<Self, TantivyError> {
-        let column = |name: &str| Ok::<_, TantivyError>(segment.fast_fields().u64(name)?.first_or_default_col(0));
+        let column = |name| column(segment, name);
         Ok(Self {
             key: column("key")?,
             kind: column("kind")?,
@@ -126,6 +129,13 @@ impl Columns {
             roles: [column("place")?, column("what")?, column("said")?],
         })
     }
+}
+
+/// A column without holes as it lies there; with holes, zeros in them. Looking for holes takes longer than reading.
+fn column(segment: &SegmentReader, name: &str) -> Result<Arc<dyn ColumnValues<u64>>, TantivyError> {
+    let column = segment.fast_fields().u64(name)?;
+    let full = column.get_cardinality() == Cardinality::Full;
+    Ok(if full { column.values } else { column.first_or_default_col(0) })
 }
 
 /// Some documents of a segment, and those of them that have passed so far.
@@ -144,11 +154,15 @@ impl Block {
         Self { docs: [0; COLLECT_BLOCK_BUFFER_LEN], keys: none, values: none, pass: [false; COLLECT_BLOCK_BUFFER_LEN], length: 0 }
     }
 
-    /// Takes the next documents in, with their keys; how many they are, less than a full block at the end.
-    pub(super) fn fill(&mut self, docs: &mut dyn DocSet, columns: &Columns) -> usize {
+    /// Takes the next documents in; how many they are, less than a full block at the end.
+    pub(super) fn fill(&mut self, docs: &mut dyn DocSet) -> usize {
         self.length = docs.fill_buffer(&mut self.docs);
-        columns.key.get_vals(&self.docs[..self.length], &mut self.keys[..self.length]);
         self.length
+    }
+
+    /// Reads the keys of what is left.
+    fn read_keys(&mut self, column: &dyn ColumnValues<u64>) {
+        column.get_vals(&self.docs[..self.length], &mut self.keys[..self.length]);
     }
 
     pub(super) fn len(&self) -> usize {
@@ -178,6 +192,7 @@ impl Block {
         self.length = kept;
     }
 
+    /// Before keys are read.
     fn keep(&mut self, column: &dyn ColumnValues<u64>, test: impl Fn(u64) -> bool) {
         self.pass[..self.length].fill(false);
         self.allow(column, test);
@@ -194,7 +209,7 @@ impl Block {
         let mut kept = 0;
         for at in 0..self.length {
             // No branch: whether a document passes is a coin's toss.
-            (self.docs[kept], self.keys[kept]) = (self.docs[at], self.keys[at]);
+            self.docs[kept] = self.docs[at];
             kept += usize::from(self.pass[at]);
         }
         self.length = kept;
@@ -233,7 +248,6 @@ impl<'a> Sieve<'a> {
     /// Leaves what passes.
     pub(super) fn apply(&self, columns: &Columns, block: &mut Block, hours: &mut Steps) {
         let narrow = self.narrow;
-        block.keep_keys(|key| narrow.from <= key && key < narrow.to);
         if let Some(severities) = &self.severities {
             block.keep(&*columns.severity, |severity| severities.has(severity));
         }
@@ -250,12 +264,14 @@ impl<'a> Sieve<'a> {
             }
             block.keep_allowed();
         }
-        if let Some(allowed) = narrow.hours {
-            block.keep_keys(|key| allowed[hours.hour(key)]);
-        }
         if let Some(region) = narrow.region {
             block.keep(&*columns.region, |there| there != 0 && Region::touch(there, region));
         }
+        // Last: the widest column, and days outside the window are left out whole.
+        block.read_keys(&*columns.key);
+        block.keep_keys(|key| {
+            narrow.from <= key && key < narrow.to && narrow.hours.is_none_or(|allowed| allowed[hours.hour(key)])
+        });
     }
 }
 
