@@ -16,6 +16,7 @@ pub mod figures;
 pub mod gaps;
 pub mod headers;
 pub mod hooks;
+pub mod link;
 pub mod media_frame;
 pub mod memory;
 pub mod metadata;

@@ -1,0 +1,84 @@
+//! The lower node's side of a line: answers what the upper one asks, from the journal and from the copies kept here.
+
+use super::message::{self, Answer, Offered, Question, Refused};
+use super::standing::Standings;
+use index::{
+    journal::{Copies, Gathered, Hash, History, Seq},
+    model::{NodeId, UtcMicros},
+};
+use std::sync::Arc;
+
+/// What an upper node may fetch here.
+pub struct Desk {
+    own: Arc<dyn History>,
+    below: Option<(Arc<Copies>, Arc<Standings>)>,
+}
+
+impl Desk {
+    /// Of a room: its own journal.
+    #[must_use]
+    pub fn of_room(own: Arc<dyn History>) -> Self {
+        Self { own, below: None }
+    }
+
+    /// Of a centre: its own journal, and the copies of those below with how they stand.
+    #[must_use]
+    pub fn of_centre(own: Arc<dyn History>, copies: Arc<Copies>, standings: Arc<Standings>) -> Self {
+        Self { own, below: Some((copies, standings)) }
+    }
+
+    /// Answers a message; `None` if it is no question. Reads the disk: not for async code.
+    #[must_use]
+    pub fn answer(&self, message: &[u8], now: UtcMicros) -> Option<Vec<u8>> {
+        let (number, question) = message::read_question(message).ok()?;
+        let answer = match question {
+            None => Answer::Refused(Refused::NotUnderstood),
+            Some(Question::Histories) => Answer::Histories(self.histories(now)),
+            Some(Question::Records { node, after, hash, bytes }) => self.records(node, after, hash, bytes as usize),
+        };
+        Some(message::write_answer(number, &answer))
+    }
+
+    fn histories(&self, now: UtcMicros) -> Vec<Offered> {
+        let (tail, hash) = self.own.head();
+        let mut offered = vec![Offered { node: self.own.node(), tail, hash, complete_to: now, trouble: None }];
+        if let Some((copies, standings)) = &self.below {
+            offered.extend(copies.list().iter().map(|copy| {
+                // First how far it is complete, then how far it goes: it may grow in between.
+                let standing = standings.of_copy(copy);
+                let (tail, hash) = copy.head();
+                Offered { node: copy.node(), tail, hash, complete_to: standing.complete_to, trouble: standing.trouble }
+            }));
+        }
+        offered.truncate(message::MAX_OFFERED);
+        offered
+    }
+
+    fn records(&self, node: NodeId, after: Seq, hash: Hash, bytes: usize) -> Answer {
+        let copy = || self.below.as_ref()?.0.list().into_iter().find(|copy| copy.node() == node);
+        let gathered = if node == self.own.node() {
+            self.own.gather(after, hash, bytes)
+        } else {
+            match copy() {
+                Some(copy) => copy.gather(after, hash, bytes),
+                None => return Answer::Refused(Refused::Unknown),
+            }
+        };
+        match gathered {
+            Ok(Gathered::Batch(batch)) => Answer::Records(batch),
+            Ok(Gathered::Nothing) => Answer::Nothing,
+            Ok(Gathered::Behind { tail }) => Answer::Behind(tail),
+            Ok(Gathered::OtherChain { .. }) => Answer::OtherChain,
+            Err(error) => {
+                tracing::error!(%node, %error, "an upper node asked for records that do not read back: check the disk");
+                Answer::Refused(Refused::Unreadable)
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Desk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Desk").field("node", &self.own.node()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,219 @@
+//! Acts for a [`Puller`]: puts its questions on the line, its batches into copies, and its words into the log. Decides nothing.
+
+use super::{
+    Line, LineError,
+    message::{self, Answer, Offered},
+    pull::{Action, Held, Input, NotApplied, Peer, Puller, Told},
+    standing::Standings,
+};
+use index::{
+    journal::{Batch, Copies, CopyError, History, JournalCopy},
+    model::{NodeId, UtcMicros},
+};
+use std::{collections::VecDeque, sync::Arc, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+/// Fetches over one line until it is told to stop. What is being written then is finished first.
+pub async fn replicate(
+    line: Arc<dyn Line>,
+    peer: Peer,
+    copies: Arc<Copies>,
+    standings: Arc<Standings>,
+    seed: u64,
+    stop: CancellationToken,
+) {
+    let mut puller = Puller::new(peer, seed, Instant::now());
+    let mut actions = VecDeque::from([Action::WakeAt(Instant::now())]);
+    while let Some(action) = actions.pop_front() {
+        let input = match action {
+            Action::Tell(told) => {
+                tell(peer.node, &told);
+                continue;
+            }
+            Action::WakeAt(at) => tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep_until(at.into()) => Input::Tick,
+            },
+            Action::Ask { number, question, deadline } => {
+                let answer = tokio::select! {
+                    () = stop.cancelled() => return,
+                    answer = line.ask(message::write_question(number, &question), deadline) => answer,
+                };
+                match understood(number, answer) {
+                    Ok(Answer::Histories(offers)) => {
+                        on_disk(&copies, move |copies| Input::Offered(number, offered(copies, offers))).await
+                    }
+                    Ok(answer) => Input::Answered(number, answer),
+                    Err(why) => Input::Failed(number, why),
+                }
+            }
+            Action::Apply(batch) => on_disk(&copies, move |copies| Input::Applied(batch.node, applied(copies, &batch))).await,
+        };
+        actions.extend(puller.handle(input, Instant::now(), UtcMicros::now()));
+        standings.set(puller.standings());
+    }
+}
+
+fn understood(number: u64, answer: Result<Vec<u8>, LineError>) -> Result<Answer, LineError> {
+    let (answered, answer) = message::read_answer(&answer?).map_err(LineError::Malformed)?;
+    if answered == number { Ok(answer) } else { Err(LineError::Malformed("it answers another question")) }
+}
+
+/// Work that waits for the disk, beside the async threads. If it panics, its node is asked again later.
+async fn on_disk(copies: &Arc<Copies>, work: impl FnOnce(&Copies) -> Input + Send + 'static) -> Input {
+    let copies = Arc::clone(copies);
+    match tokio::task::spawn_blocking(move || work(&copies)).await {
+        Ok(input) => input,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
+
+/// What is here of each journal that is offered. Opens their copies: waits for the disk.
+#[must_use]
+pub fn offered(copies: &Copies, offers: Vec<Offered>) -> Vec<(Offered, Result<Held, NotApplied>)> {
+    offers
+        .into_iter()
+        .map(|offer| (offer, copies.of(offer.node).map(|copy| held(&copy)).map_err(|error| not_applied(offer.node, &error))))
+        .collect()
+}
+
+/// Takes a batch into the copy of its node, durably. Waits for the disk.
+///
+/// # Errors
+/// Whose fault it is that it did not enter; nothing of it did.
+pub fn applied(copies: &Copies, batch: &Batch) -> Result<Held, NotApplied> {
+    let copy = copies.of(batch.node).map_err(|error| not_applied(batch.node, &error))?;
+    copy.apply(batch).map_err(|error| not_applied(batch.node, &error))?;
+    Ok(held(&copy))
+}
+
+fn held(copy: &JournalCopy) -> Held {
+    let (tail, hash) = copy.head();
+    Held { tail, hash, newest_at: copy.newest_at() }
+}
+
+fn not_applied(node: NodeId, error: &CopyError) -> NotApplied {
+    // At this level only: what it means for the node is said once, when it begins (`tell`).
+    tracing::debug!(%node, %error, "records did not enter a copy");
+    if error.is_peers_fault() { NotApplied::Batch } else { NotApplied::Disk }
+}
+
+fn tell(peer: NodeId, told: &Told) {
+    match told {
+        Told::LineLost(error) => {
+            tracing::warn!(%peer, %error, "a node below does not answer: what happens there is not known here until it does; nothing is lost");
+        }
+        Told::LineBack(failures) => tracing::info!(%peer, failures, "a node below answers again"),
+        Told::Began(node, trouble) if trouble.is_grave() => {
+            tracing::error!(%peer, %node, %trouble, "the copy of a node's journal does not grow any more: somebody must look into it");
+        }
+        Told::Began(node, trouble) => {
+            tracing::warn!(%peer, %node, %trouble, "the copy of a node's journal does not grow for now");
+        }
+        Told::Ended(node) => tracing::info!(%peer, %node, "the copy of a node's journal grows again"),
+        Told::NotItsOwn(journals) => {
+            tracing::error!(%peer, journals, "a room offers journals of other nodes, and they are not taken: somebody must look into it");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::link::{Desk, Standing, Trouble, embedded};
+    use futures::future::BoxFuture;
+    use index::{
+        journal::{CopyLimits, Journal, JournalLimits, Record, Seq, SimDisk},
+        model::NodeId,
+    };
+    use std::{sync::Mutex, time::Duration};
+
+    fn node(n: u8) -> NodeId {
+        NodeId::from_bytes([n; 16])
+    }
+
+    fn journal(n: u8, records: u64) -> Arc<Journal> {
+        let journal =
+            Journal::open_simulated(&SimDisk::new(u64::from(n)), node(n), JournalLimits::default()).expect("a new journal");
+        let record = |n: u64| Record::new(UtcMicros::from_micros(n as i64), "test.record", serde_json::json!({ "n": n }));
+        journal.append_all((1..=records).map(record).collect()).expect("appended");
+        journal
+    }
+
+    fn line_to(desk: Desk) -> Arc<dyn Line> {
+        let (line, work) = embedded(Arc::new(desk));
+        tokio::spawn(work);
+        Arc::new(line)
+    }
+
+    /// A centre that fetches over a line.
+    fn centre(
+        n: u8,
+        line: Arc<dyn Line>,
+        peer: u8,
+        carries: bool,
+        stop: &CancellationToken,
+    ) -> (Desk, Arc<Copies>, Arc<Standings>) {
+        let copies = Arc::new(Copies::open_simulated(&SimDisk::new(u64::from(n)), CopyLimits::default()).expect("they open"));
+        let standings = Arc::new(Standings::default());
+        let peer = Peer { node: node(peer), carries };
+        tokio::spawn(replicate(line, peer, Arc::clone(&copies), Arc::clone(&standings), 1, stop.clone()));
+        (Desk::of_centre(journal(n, 3), Arc::clone(&copies), Arc::clone(&standings)), copies, standings)
+    }
+
+    /// Waits until something is so of how a node stands.
+    async fn stands(standings: &Standings, n: u8, so: impl Fn(Standing) -> bool) {
+        let until = async {
+            while !standings.of(node(n)).is_some_and(&so) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), until).await.expect("it comes to stand so");
+    }
+
+    fn complete_at(tail: u64) -> impl Fn(Standing) -> bool {
+        move |standing| standing.tail == Seq::new(tail) && standing.trouble.is_none() && standing.lag_records() == 0
+    }
+
+    /// A line whose other end can be exchanged for another.
+    struct Exchanged(Mutex<Arc<dyn Line>>);
+
+    impl Line for Exchanged {
+        fn ask(&self, question: Vec<u8>, deadline: Duration) -> BoxFuture<'_, Result<Vec<u8>, LineError>> {
+            let line = Arc::clone(&self.0.lock().expect("nobody panics with it"));
+            Box::pin(async move { line.ask(question, deadline).await })
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_room_writes_is_in_the_district_through_the_sub_district_and_stands_there_as_complete() {
+        let room = journal(1, 5000);
+        let stop = CancellationToken::new();
+        let below = line_to(Desk::of_room(Arc::clone(&room) as Arc<dyn History>));
+        let (desk, _, _) = centre(2, below, 1, false, &stop);
+        let (_, copies, standings) = centre(3, line_to(desk), 2, true, &stop);
+        stands(&standings, 1, complete_at(5000)).await;
+        stands(&standings, 2, complete_at(3)).await;
+        assert_eq!(copies.of(node(1)).expect("it opens").head(), room.head());
+        stop.cancel();
+    }
+
+    #[tokio::test]
+    async fn a_room_whose_journal_was_begun_anew_is_named_and_nothing_of_it_enters_until_a_person_says_so() {
+        let stop = CancellationToken::new();
+        let (before, anew) = (journal(1, 100), journal(1, 70));
+        let line = Arc::new(Exchanged(Mutex::new(line_to(Desk::of_room(Arc::clone(&before) as Arc<dyn History>)))));
+        let (_, copies, standings) = centre(3, Arc::clone(&line) as Arc<dyn Line>, 1, false, &stop);
+        stands(&standings, 1, complete_at(100)).await;
+        *line.0.lock().expect("nobody panics with it") = line_to(Desk::of_room(Arc::clone(&anew) as Arc<dyn History>));
+        stands(&standings, 1, |standing| standing.trouble == Some(Trouble::LostEnd)).await;
+        anew.append_all((0..60).map(|n| Record::new(UtcMicros::from_micros(n), "test.other", serde_json::Value::Null)).collect())
+            .expect("appended");
+        stands(&standings, 1, |standing| standing.trouble == Some(Trouble::OtherChain)).await;
+        assert_eq!(copies.of(node(1)).expect("it opens").head(), before.head());
+        copies.begin_anew(node(1)).expect("begun");
+        stands(&standings, 1, complete_at(130)).await;
+        assert_eq!(copies.of(node(1)).expect("it opens").head(), anew.head());
+        stop.cancel();
+    }
+}
