@@ -27,6 +27,7 @@ mod room;
 mod seek;
 mod site;
 mod sums;
+mod tiers;
 mod watch;
 
 use anyhow::Result;
@@ -195,6 +196,18 @@ enum Name {
         #[arg(long, default_value_t = 100)]
         alarms: u32,
     },
+    /// 45 rooms and the two tiers above them, simulated with everything that goes wrong between: events lost, doubled, out of order
+    District {
+        /// What decides what goes wrong
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Events a second in all rooms together
+        #[arg(long, default_value_t = 2000)]
+        events: usize,
+        /// Simulated minutes
+        #[arg(long, default_value_t = 10)]
+        minutes: u64,
+    },
     /// The page in headless Chromium: first picture on a wall of 16, scrubbing, memory
     Page {
         /// Minutes of watching before memory is read
@@ -228,6 +241,7 @@ fn main() -> Result<()> {
             Name::EventsStorm { folder } => events::storm(&folder),
             Name::Picture { scenes, explain } => picture::picture(scenes, explain),
             Name::Region { days, questions } => region::region(days, questions),
+            Name::District { seed, events, minutes } => tiers::district(seed, events, minutes),
             Name::Alarm { alarms } => page::alarm(alarms).await,
             Name::Page { minutes } => page::page(minutes).await,
         }
