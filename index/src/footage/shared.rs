@@ -208,11 +208,28 @@ impl Shared {
             // A hole that begins there goes on to the older footage behind it, however far that is.
             let window = Window::new(sign - DURABLE, end.max(last.unwrap_or(end)));
             for hole in self.tiles(stream, window).into_iter().take_while(|hole| hole.window.from < end) {
-                if matches!(hole.state, IntervalState::Gap { cause: GapCause::Unexplained, .. }) {
-                    self.ledger.lose(stream, hole.window, GapCause::Restart, 0);
+                match hole.state {
+                    IntervalState::Gap { cause: GapCause::Unexplained, .. } => {
+                        self.ledger.lose(stream, hole.window, GapCause::Restart, 0);
+                    }
+                    // Only a stop that begins after this run's end explains it: footage that a clock set back puts between would part them.
+                    IntervalState::Gap { cause: GapCause::Restart, .. }
+                        if !self.stopped_within(stream, hole.window.from, end) =>
+                    {
+                        self.ledger.mark(stream, hole.window.from, GapCause::Restart, "", None);
+                    }
+                    _ => {}
                 }
             }
         }
+    }
+
+    /// Whether a restart or a mark of a stream lies between two instants.
+    fn stopped_within(&self, stream: StreamId, from: UtcMicros, to: UtcMicros) -> bool {
+        self.ledger.with(stream, |story, restarts| {
+            let marked = story.marks.iter().any(|mark| from <= mark.at && mark.at <= to);
+            marked || restarts.iter().any(|restart| restart.from <= to && from <= restart.to)
+        })
     }
 
     /// Whether what earlier runs left open is still being looked into.

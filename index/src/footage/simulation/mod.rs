@@ -77,6 +77,10 @@ const FOUND: &[(u64, &str)] = &[
     (2918, "what expired hid, at the next start, another segment of the same time that was not due yet"),
     (2316, "the clock was set just before the power went: the newest fact was dated by it, and the run's last seconds were not"),
     (2626, "as 2316"),
+    (
+        1773,
+        "as 2316, and of the marks that say so all streams' but one's were durable: 30 s, once newer footage parted hole and stop",
+    ),
     (3452, "a copy that an order passed over, because it was held, was erased by the next start"),
     (4392, "what a disk had refused, and had all the same, was shown after an order had been carried out that names it"),
     (4123, "an erasure that was cut took a segment's first header first, and what stood behind it was left there"),
