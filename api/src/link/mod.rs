@@ -22,7 +22,7 @@ mod standing;
 
 pub use desk::Desk;
 pub use embedded::{EmbeddedLine, embedded};
-pub use replicate::{applied, offered, replicate};
+pub use replicate::{applied, here, offered, replicate};
 pub use standing::{Standing, Standings, Trouble};
 
 use futures::future::BoxFuture;

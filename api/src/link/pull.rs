@@ -39,6 +39,14 @@ pub struct Peer {
     pub carries: bool,
 }
 
+impl Peer {
+    /// Whether it may offer that node's journal.
+    #[must_use]
+    pub fn may_offer(self, node: NodeId) -> bool {
+        self.carries || node == self.node
+    }
+}
+
 /// What of a node's journal is here, durably.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Held {
@@ -145,15 +153,17 @@ pub struct Puller {
 }
 
 impl Puller {
-    /// Begins at once. The seed decides the chance in its waits and where its numbers begin.
+    /// Begins at once, with what is here of the neighbour's own journal: until it answers, that is known of it and no more. The seed
+    /// decides the chance in its waits and where its numbers begin.
     #[must_use]
-    pub fn new(peer: Peer, seed: u64, now: Instant) -> Self {
+    pub fn new(peer: Peer, held: Option<Held>, seed: u64, now: Instant) -> Self {
+        let neighbour = held.map(|held| (peer.node, Followed::unheard(peer.node, held)));
         let mut dice = StdRng::seed_from_u64(seed);
         let number = dice.random::<u64>() >> 1;
         Self {
             peer,
             state: State::Resting { until: now },
-            nodes: BTreeMap::new(),
+            nodes: neighbour.into_iter().collect(),
             turn: None,
             number,
             failures: 0,
@@ -246,9 +256,9 @@ impl Puller {
         self.succeed(actions);
         // Counted from the answer: over a line slower than this, something is fetched all the same.
         self.looked = Some(now);
-        let Peer { node: via, carries } = self.peer;
+        let (peer, via) = (self.peer, self.peer.node);
         let all = offers.len();
-        let (ours, _): (Vec<_>, Vec<_>) = offers.into_iter().partition(|(offer, _)| carries || offer.node == via);
+        let ours: Vec<_> = offers.into_iter().filter(|(offer, _)| peer.may_offer(offer.node)).collect();
         let not_its_own = all - ours.len();
         if not_its_own != std::mem::replace(&mut self.not_its_own, not_its_own) && not_its_own > 0 {
             actions.push(Action::Tell(Told::NotItsOwn(not_its_own)));
@@ -358,6 +368,15 @@ impl Followed {
             heard: None,
         };
         Self { held, standing, until: None, refusals: 0, inherited: false }
+    }
+
+    /// A node of which nothing was heard since the start.
+    fn unheard(via: NodeId, held: Held) -> Self {
+        let mut followed = Self::new(via, held);
+        followed.standing.complete_to = held.newest_at.unwrap_or(UtcMicros::MIN);
+        followed.standing.there_complete_to = followed.standing.complete_to;
+        followed.standing.trouble = Some(Trouble::NoContact);
+        followed
     }
 
     /// What is here now.

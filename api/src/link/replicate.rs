@@ -22,7 +22,12 @@ pub async fn replicate(
     seed: u64,
     stop: CancellationToken,
 ) {
-    let mut puller = Puller::new(peer, seed, Instant::now());
+    let here = {
+        let copies = Arc::clone(&copies);
+        tokio::task::spawn_blocking(move || here(&copies, peer.node)).await.unwrap_or_default()
+    };
+    let mut puller = Puller::new(peer, here, seed, Instant::now());
+    standings.set(puller.standings());
     let mut actions = VecDeque::from([Action::WakeAt(Instant::now())]);
     while let Some(action) = actions.pop_front() {
         let input = match action {
@@ -41,7 +46,7 @@ pub async fn replicate(
                 };
                 match understood(number, answer) {
                     Ok(Answer::Histories(offers)) => {
-                        on_disk(&copies, move |copies| Input::Offered(number, offered(copies, offers))).await
+                        on_disk(&copies, move |copies| Input::Offered(number, offered(copies, peer, offers))).await
                     }
                     Ok(answer) => Input::Answered(number, answer),
                     Err(why) => Input::Failed(number, why),
@@ -68,12 +73,27 @@ async fn on_disk(copies: &Arc<Copies>, work: impl FnOnce(&Copies) -> Input + Sen
     }
 }
 
-/// What is here of each journal that is offered. Opens their copies: waits for the disk.
+/// What is here of a node's journal; `None` if its copy does not open, which is said then. Waits for the disk.
 #[must_use]
-pub fn offered(copies: &Copies, offers: Vec<Offered>) -> Vec<(Offered, Result<Held, NotApplied>)> {
+pub fn here(copies: &Copies, node: NodeId) -> Option<Held> {
+    let opened = copies.of(node);
+    opened
+        .inspect_err(|error| tracing::error!(%node, %error, "the copy of a node's journal does not open"))
+        .ok()
+        .map(|copy| held(&copy))
+}
+
+/// What is here of each journal that is offered. Opens their copies: waits for the disk. For what the neighbour may not offer none is begun,
+/// so that it cannot fill the disk with names.
+#[must_use]
+pub fn offered(copies: &Copies, peer: Peer, offers: Vec<Offered>) -> Vec<(Offered, Result<Held, NotApplied>)> {
+    let find = |node| match copies.of(node) {
+        Ok(copy) => Ok(held(&copy)),
+        Err(error) => Err(not_applied(node, &error)),
+    };
     offers
         .into_iter()
-        .map(|offer| (offer, copies.of(offer.node).map(|copy| held(&copy)).map_err(|error| not_applied(offer.node, &error))))
+        .map(|offer| (offer, if peer.may_offer(offer.node) { find(offer.node) } else { Err(NotApplied::Batch) }))
         .collect()
 }
 
@@ -123,7 +143,7 @@ mod tests {
     use crate::link::{Desk, Standing, Trouble, embedded};
     use futures::future::BoxFuture;
     use index::{
-        journal::{CopyLimits, Journal, JournalLimits, Record, Seq, SimDisk},
+        journal::{CopyLimits, Hash, Journal, JournalLimits, Record, Seq, SimDisk},
         model::NodeId,
     };
     use std::{sync::Mutex, time::Duration};
@@ -196,6 +216,16 @@ mod tests {
         stands(&standings, 2, complete_at(3)).await;
         assert_eq!(copies.of(node(1)).expect("it opens").head(), room.head());
         stop.cancel();
+    }
+
+    #[test]
+    fn a_room_that_offers_journals_of_others_makes_nothing_on_the_disk() {
+        let copies = Copies::open_simulated(&SimDisk::new(1), CopyLimits::default()).expect("they open");
+        let offer =
+            |n| Offered { node: node(n), tail: Seq::new(5), hash: Hash::ZERO, complete_to: UtcMicros::MIN, trouble: None };
+        let found = offered(&copies, Peer { node: node(1), carries: false }, (0..200).map(offer).collect());
+        assert_eq!(found.iter().filter(|(_, held)| held.is_ok()).count(), 1);
+        assert_eq!(copies.list().iter().map(|copy| copy.node()).collect::<Vec<_>>(), [node(1)]);
     }
 
     #[tokio::test]

@@ -141,7 +141,7 @@ impl District {
         let beginning = Instant::now();
         let rooms: Vec<Room> = (0..plan.subdistricts * plan.rooms_each).map(|n| Room::new(n, plan)).collect();
         let centres: Vec<Centre> = (0..=plan.subdistricts).map(|n| Centre::new(n, plan.seed)).collect();
-        let puller = |peer, n: usize| Puller::new(peer, plan.seed ^ n as u64, beginning);
+        let puller = |peer, n: usize| Puller::new(peer, None, plan.seed ^ n as u64, beginning);
         let below_rooms = rooms.iter().enumerate().map(|(n, room)| {
             let peer = Peer { node: room.id, carries: false };
             Line::new(n / plan.rooms_each, Node::Room(n), peer, puller(peer, n))
@@ -308,7 +308,8 @@ impl District {
         }
         let input = match message::read_answer(bytes) {
             Ok((number, message::Answer::Histories(offers))) => {
-                Input::Offered(number, api::link::offered(&self.centres[self.lines[line].upper].copies, offers))
+                let Line { upper, peer, .. } = self.lines[line];
+                Input::Offered(number, api::link::offered(&self.centres[upper].copies, peer, offers))
             }
             Ok((number, answer)) => Input::Answered(number, answer),
             Err(why) => Input::Failed(self.lines[line].pending, api::link::LineError::Malformed(why)),
@@ -340,7 +341,9 @@ impl District {
                 self.centres[n].back(self.now_ms);
                 let now = self.beginning + Duration::from_millis(self.now_ms);
                 for line in (0..self.lines.len()).filter(|line| self.lines[*line].upper == n).collect::<Vec<_>>() {
-                    self.lines[line].puller = Puller::new(self.lines[line].peer, self.dice.random(), now);
+                    let peer = self.lines[line].peer;
+                    let here = api::link::here(&self.centres[n].copies, peer.node);
+                    self.lines[line].puller = Puller::new(peer, here, self.dice.random(), now);
                     self.plan_at(self.now_ms + 1, Happening::Wake(line));
                 }
             }

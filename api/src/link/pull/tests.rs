@@ -34,8 +34,12 @@ fn batch(n: u8, after: u64) -> Answer {
 impl Bench {
     fn new(carries: bool) -> Self {
         let now = Instant::now();
-        let mut bench =
-            Self { puller: Puller::new(Peer { node: node(1), carries }, 7, now), now, actions: Vec::new(), told: Vec::new() };
+        let mut bench = Self {
+            puller: Puller::new(Peer { node: node(1), carries }, None, 7, now),
+            now,
+            actions: Vec::new(),
+            told: Vec::new(),
+        };
         bench.give(Input::Tick);
         bench
     }
@@ -165,6 +169,26 @@ fn a_line_that_does_not_answer_is_asked_ever_less_often_and_in_smaller_pieces_an
 }
 
 #[test]
+fn a_neighbour_that_never_answered_is_named_as_missing_with_what_is_here_of_it() {
+    let now = Instant::now();
+    let puller = Puller::new(Peer { node: node(1), carries: true }, Some(held(30)), 7, now);
+    let mut bench = Bench { puller, now, actions: Vec::new(), told: Vec::new() };
+    let standing = bench.standing(1);
+    let instant = UtcMicros::from_micros;
+    assert_eq!(
+        (standing.tail, standing.complete_to, standing.missing(instant(1))),
+        (Seq::new(30), instant(30), Some(Trouble::NoContact))
+    );
+    bench.give(Input::Tick);
+    bench.fails();
+    assert_eq!(bench.standing(1).missing(instant(1)), Some(Trouble::NoContact));
+    bench.offers(&[(offer(1, 30, 900), 30)]);
+    let standing = bench.standing(1);
+    assert_eq!((standing.complete_to, standing.missing(instant(77))), (instant(900), None));
+    assert_eq!(standing.missing(instant(77 + 13_000_000)), Some(Trouble::NoContact), "a word of thirteen seconds ago is stale");
+}
+
+#[test]
 fn late_doubled_and_forged_answers_change_nothing() {
     let mut bench = Bench::new(false);
     let (first, _) = bench.asked();
@@ -173,7 +197,7 @@ fn late_doubled_and_forged_answers_change_nothing() {
     bench.give(Input::Offered(first, vec![(offer(1, 30, 900), Ok(held(0)))]));
     bench.give(Input::Failed(first, LineError::Down));
     bench.give(Input::Tick);
-    assert!(bench.actions.is_empty() && bench.puller.standings().next().is_none());
+    assert!(bench.actions.is_empty() && bench.puller.standings().next().is_none(), "{:?}", bench.actions);
     bench.give(Input::Offered(second, vec![(offer(1, 30, 900), Ok(held(0)))]));
     let (third, _) = bench.asked();
     bench.answers(batch(1, 0));
