@@ -2,6 +2,7 @@
 //! pool, writes checkpoints, and removes what is past its term. Nothing here is waited for by recording.
 
 use super::{
+    aftermath::Doubt,
     catalogue::{SegmentKey, SegmentMeta},
     checkpoint::{self, Checkpoint},
     disk::DiskFile,
@@ -11,7 +12,7 @@ use super::{
     planted::{Bug, planted},
     pool::{Growth, Size},
     recovery::{self, Found},
-    shared::{Doubt, Shared},
+    shared::Shared,
     spans,
     volume::{Volume, lock, segment_name, segment_number},
 };

@@ -7,6 +7,7 @@
 //! It has its own threads, two a volume, and no runtime: it may be called from anywhere, and nothing here waits except
 //! [`Store::flush`] and [`Store::close`].
 
+mod aftermath;
 mod away;
 mod catalogue;
 mod checkpoint;
@@ -25,6 +26,7 @@ mod keeping;
 mod ledger;
 pub mod mp4;
 mod opening;
+mod placement;
 mod planted;
 mod pool;
 mod reader;
@@ -186,8 +188,10 @@ impl Store {
             let streams = self.shared.catalogue.read();
             streams.get(&stream).map(|index| index.recorded_around(window).to_vec()).unwrap_or_default()
         };
-        let (now, waiting) = (self.shared.world.now(), self.shared.waiting(stream));
-        let tile = |story: &_, restarts: &_| ledger::tile(&Facts { window, recorded: &recorded, story, restarts, now, waiting });
+        let (now, waiting, ends) = (self.shared.world.now(), self.shared.waiting(stream), self.shared.ledger.ends());
+        let tile = |story: &_, restarts: &_| {
+            ledger::tile(&Facts { window, recorded: &recorded, story, restarts, ends: &ends, now, waiting })
+        };
         let tiles = self.shared.ledger.with(stream, tile);
         self.shared.away.explain(stream, tiles)
     }

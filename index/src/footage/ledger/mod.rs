@@ -4,6 +4,8 @@
 
 mod expiring;
 mod merge;
+mod notebook;
+mod state;
 mod story;
 mod tally;
 mod tile;
@@ -11,6 +13,7 @@ mod tile;
 pub use tally::Tally;
 pub(super) use {
     merge::merge,
+    notebook::Notebook,
     story::{Loss, Mark, Removed, Silence, Story},
     tally::tally,
     tile::{Facts, tile},
@@ -24,109 +27,15 @@ use super::{
 };
 use crate::{
     durable,
-    journal::{Journal, Record, Seq},
     model::{GapCause, StreamId, UtcMicros, Window},
 };
-use expiring::Expiring;
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use state::{State, instant_of};
 use std::{
-    collections::{HashMap, HashSet},
     io::Write as _,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard},
 };
-
-/// Where the store's facts are kept: the node's journal, or memory in a test.
-pub(super) trait Notebook: Send + Sync {
-    /// Writes a fact down, soon and durably, without waiting for it.
-    fn note(&self, at: UtcMicros, kind: &'static str, body: Value);
-    /// Writes a fact down and waits until it is durable, or says why it never will be.
-    fn note_durably(&self, at: UtcMicros, kind: &'static str, body: Value) -> Result<(), String> {
-        self.note(at, kind, body);
-        Ok(())
-    }
-    /// The number of the newest fact; 0 if there is none.
-    fn newest(&self) -> u64;
-    /// When the newest fact of an earlier run was written down; `None` if there was no earlier run.
-    fn inherited_at(&self) -> Option<UtcMicros>;
-    /// Facts numbered above `after`, oldest first, at most `limit`: number, kind, body. Facts of other kinds than `ledger.*`
-    /// may be among them.
-    fn after(&self, after: u64, limit: usize) -> Vec<(u64, String, Value)>;
-}
-
-impl Notebook for Journal {
-    fn note(&self, at: UtcMicros, kind: &'static str, body: Value) {
-        self.append_then(Record::new(at, kind, body), move |result| {
-            if let Err(error) = result {
-                tracing::error!(kind, %error, "a fact of the footage store is not in the journal");
-            }
-        });
-    }
-
-    fn note_durably(&self, at: UtcMicros, kind: &'static str, body: Value) -> Result<(), String> {
-        self.append(Record::new(at, kind, body)).wait().map(drop).map_err(|error| error.to_string())
-    }
-
-    fn newest(&self) -> u64 {
-        self.tail().get()
-    }
-
-    fn inherited_at(&self) -> Option<UtcMicros> {
-        let last = self.read(self.inherited(), 1).unwrap_or_default();
-        last.first().filter(|entry| entry.seq == self.inherited()).map(|entry| entry.at)
-    }
-
-    fn after(&self, after: u64, limit: usize) -> Vec<(u64, String, Value)> {
-        let entries = self.read(Seq::new(after + 1), limit).unwrap_or_else(|error| {
-            tracing::error!(%error, "the journal cannot be read, gaps of earlier runs may have no cause");
-            Vec::new()
-        });
-        entries.into_iter().map(|entry| (entry.seq.get(), entry.kind, entry.body)).collect()
-    }
-}
-
-#[derive(Clone, Default, Serialize, Deserialize)]
-struct State {
-    /// The journal's number up to which this is complete.
-    seq: u64,
-    /// The last sign of life: where a restart's gap begins.
-    alive: Option<UtcMicros>,
-    /// The last instant at which the clock was believed. What a clock that is wrong says is no sign of anything.
-    #[serde(default)]
-    believed: Option<UtcMicros>,
-    streams: HashMap<StreamId, Story>,
-    restarts: Vec<Window>,
-    /// Starts of which nobody has said yet since when the node had not been running.
-    #[serde(default)]
-    starts: Vec<UtcMicros>,
-    /// For each of these, the last signs of life before it in the order of things, whatever the clock said.
-    #[serde(default)]
-    signs: Vec<(UtcMicros, UtcMicros)>,
-    #[serde(default)]
-    custody: Custody,
-    /// What others of a segment's time may be gone, and it is not: by incarnation. Of one that was begun where somebody had set the clock
-    /// back, what had been removed before; of one that an order passed over because it was held, what was held; of one beside which
-    /// another expired, the time that both had.
-    #[serde(default)]
-    anew: HashMap<u64, Vec<Window>>,
-    /// Segments past their term, by incarnation, until their files say durably that they are free.
-    #[serde(default)]
-    expired: HashSet<u64>,
-    /// What went at the end of its term and is not told yet.
-    #[serde(default)]
-    expiring: Expiring,
-    /// How far this run is with each order.
-    #[serde(skip)]
-    erasing: HashMap<u64, Progress>,
-}
-
-/// An order on its way: a volume that has nothing left to do says so, and the last of them ends it.
-#[derive(Clone, Default)]
-struct Progress {
-    erased: Erased,
-    volumes: HashSet<u16>,
-}
 
 /// See the module.
 pub(super) struct Ledger {
@@ -242,6 +151,23 @@ impl Ledger {
             state.restart(window);
         }
         self.notebook.note(self.world.now(), "ledger.restart", json!({ "from_us": window.from, "to_us": window.to }));
+    }
+
+    /// Notes that a run ended in `window`, by the clock that it had.
+    pub(super) fn ended(&self, window: Window) {
+        {
+            let mut state = lock(&self.state);
+            if state.ends.contains(&window) {
+                return;
+            }
+            state.ends.push(window);
+        }
+        self.notebook.note(self.world.now(), "ledger.end", json!({ "from_us": window.from, "to_us": window.to }));
+    }
+
+    /// When runs ended, by the clocks that they had.
+    pub(super) fn ends(&self) -> Vec<Window> {
+        lock(&self.state).ends.clone()
     }
 
     /// Somebody says that the clock is right.
@@ -468,6 +394,7 @@ impl Ledger {
             }
             state.streams.values_mut().for_each(|story| story.forget(horizon));
             state.restarts.retain(|restart| restart.to >= horizon);
+            state.ends.retain(|end| end.to >= horizon);
             state.forget_others(horizon);
             durable::with_checksum(&serde_json::to_vec(&*state)?)
         };
@@ -477,118 +404,5 @@ impl Ledger {
         file.sync_all()?;
         std::fs::rename(&new, &self.file)?;
         std::fs::File::open(self.file.parent().unwrap_or(Path::new(".")))?.sync_all()
-    }
-}
-
-fn instant_of(body: &Value, name: &str) -> Option<UtcMicros> {
-    body.get(name).and_then(Value::as_i64).map(UtcMicros::from_micros)
-}
-
-impl State {
-    /// Some of a segment is gone: all of it, where it is past its term. What else was removed at its time is another's. Says whether
-    /// it expired, and that is news.
-    fn gone(&mut self, incarnation: u64, windows: &[Window], cause: GapCause) -> bool {
-        if cause == GapCause::Expired {
-            return self.expired.insert(incarnation);
-        }
-        if let Some(others) = self.anew.get_mut(&incarnation) {
-            windows.iter().for_each(|window| spans::cut(others, *window));
-        }
-        false
-    }
-
-    /// Of whose time others may be gone nobody asks any more once all footage of then is gone, but for what is held.
-    fn forget_others(&mut self, horizon: UtcMicros) {
-        let held = self.custody.held();
-        self.anew.retain(|_, others| others.iter().any(|window| window.to >= horizon || held.is_about(*window)));
-    }
-
-    /// In order, as those who ask expect them.
-    fn restart(&mut self, window: Window) {
-        if !self.restarts.contains(&window) {
-            let at = self.restarts.partition_point(|other| other.from <= window.from);
-            self.restarts.insert(at, window);
-        }
-    }
-
-    /// Takes in a fact of the journal. Facts may come twice: after a crash the checkpoint may know them already.
-    fn apply(&mut self, kind: &str, body: &Value) {
-        if let Some(act) = Act::read(kind, body) {
-            return self.custody.apply(&act);
-        }
-        let field = |name: &str| instant_of(body, name);
-        let window = || Some(Window::new(field("from_us")?, field("to_us")?));
-        let stream = || body.get("stream")?.as_str()?.parse::<StreamId>().ok();
-        let cause = || serde_json::from_value::<GapCause>(body.get("cause")?.clone()).ok();
-        match kind {
-            "ledger.mark" => {
-                if let (Some(stream), Some(at), Some(cause)) = (stream(), field("at_us"), cause()) {
-                    let detail = body.get("detail").and_then(Value::as_str).unwrap_or_default().to_owned();
-                    self.streams.entry(stream).or_default().mark(Mark { at, cause, detail }, None);
-                }
-            }
-            "ledger.loss" => {
-                if let (Some(stream), Some(window), Some(cause)) = (stream(), window(), cause()) {
-                    let units = body.get("units").and_then(Value::as_u64).unwrap_or(0) as u32;
-                    let story = self.streams.entry(stream).or_default();
-                    let known = story.losses_in(window).any(|loss| loss.cause == cause && loss.window.covers(window));
-                    if !known {
-                        story.lose(Loss { window, cause, units });
-                    }
-                }
-            }
-            "ledger.start" => {
-                if let Some(at) = field("at_us").filter(|at| !self.starts.contains(at)) {
-                    self.starts.push(at);
-                    self.signs.extend([field("sign_us"), field("marked_us")].into_iter().flatten().map(|sign| (at, sign)));
-                }
-                let believed = body.get("believed").and_then(Value::as_bool).unwrap_or(false);
-                self.believed = field("at_us").filter(|_| believed).or(self.believed);
-            }
-            "ledger.restart" => {
-                if let Some(window) = window() {
-                    self.starts.retain(|start| *start != window.to);
-                    self.signs.retain(|(start, _)| *start != window.to);
-                    self.restart(window);
-                }
-            }
-            "ledger.anew" => {
-                let incarnation = body.get("incarnation").and_then(Value::as_str);
-                let windows = body
-                    .get("windows_us")
-                    .and_then(|windows| serde_json::from_value::<Vec<[UtcMicros; 2]>>(windows.clone()).ok());
-                if let (Some(Ok(incarnation)), Some(windows)) = (incarnation.map(|text| u64::from_str_radix(text, 16)), windows) {
-                    self.anew.insert(incarnation, windows.iter().map(|[from, to]| Window::new(*from, *to)).collect());
-                }
-            }
-            "footage.expired" => {
-                if let (Some(stream), Some(since)) = (stream(), field("since_us")) {
-                    self.expiring.told(stream, since);
-                }
-            }
-            "ledger.clock" => self.believed = field("believed_us").or(self.believed),
-            "ledger.expired" | "ledger.erased" => {
-                if let (Some(stream), Some(windows)) = (stream(), body.get("windows_us").and_then(Value::as_array)) {
-                    let story = self.streams.entry(stream).or_default();
-                    let cause = if kind == "ledger.erased" { GapCause::Erased } else { GapCause::Expired };
-                    let rule = body.get("rule").and_then(Value::as_str).unwrap_or_default().to_owned();
-                    let at = field("at_us").unwrap_or_default();
-                    let segment = body.get("incarnation").and_then(Value::as_str);
-                    let instant = |window: &Value, i| window.get(i).and_then(Value::as_i64).map(UtcMicros::from_micros);
-                    let windows = windows.iter().filter_map(|window| Some(Window::new(instant(window, 0)?, instant(window, 1)?)));
-                    let windows: Vec<Window> = windows.collect();
-                    for window in &windows {
-                        story.remove(&Removed { window: *window, cause, rule: rule.clone(), done: Window::new(at, at) });
-                    }
-                    // Records of earlier versions do not say which segment it was.
-                    if let Some(Ok(incarnation)) = segment.map(|text| u64::from_str_radix(text, 16))
-                        && self.gone(incarnation, &windows, cause)
-                    {
-                        self.expiring.add(stream, &windows, &rule, at, body);
-                    }
-                }
-            }
-            _ => {}
-        }
     }
 }

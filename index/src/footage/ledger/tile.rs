@@ -11,6 +11,7 @@
 //!   for the end of a run, which a clock that was set back may record over.
 //! - Before footage that is dated later than now, because the clock was ahead, lies time that has not come yet: nothing was to be
 //!   recorded then.
+//! - A hole that begins when a run ended, by the clock which that run had, is the end of that run where nothing else explains it.
 //! - What is left has no cause: [`GapCause::Unexplained`].
 //! - The end of a running stream, up to [`PENDING`] of it and as far as it waits in memory for a disk that takes its time, is not tiled
 //!   before it is known: it is on its way to the disk.
@@ -39,6 +40,8 @@ pub(in crate::footage) struct Facts<'a> {
     pub(in crate::footage) story: &'a Story,
     /// When this node was not running: in order.
     pub(in crate::footage) restarts: &'a [Window],
+    /// When runs of this node ended, by the clocks that they had: some time in each of these.
+    pub(in crate::footage) ends: &'a [Window],
     pub(in crate::footage) now: UtcMicros,
     /// From when on what was received waits for a disk that takes its time; `None` if nothing waits.
     pub(in crate::footage) waiting: Option<UtcMicros>,
@@ -163,7 +166,9 @@ fn explain(facts: &Facts, hole: Window, visible: Window, end: End, tiles: &mut T
     };
     let Some(mut active) = start else {
         // A clock that was ahead left footage behind that is dated later than now: what lies between has not come yet.
-        let known = if facts.now.since(hole.from) <= PENDING { hole.from } else { facts.now };
+        let losses = story.losses_in(Window::new(hole.from, facts.now.max(hole.from)));
+        let settled = losses.map(|loss| loss.window.to.min(facts.now)).max().map_or(hole.from, |last| last.max(hole.from));
+        let known = if is_young(facts, settled) { settled } else { facts.now };
         if end == End::Present || known >= hole.to {
             return unmarked(facts, hole, visible, end, tiles);
         }
@@ -225,23 +230,29 @@ fn unmarked(facts: &Facts, hole: Window, visible: Window, end: End, tiles: &mut 
     let beside = |piece: Window, loss: GapCause| if piece.duration() <= NEAR { loss } else { rest };
     let (mut at, mut last) = (hole.from, rest);
     // What is lost later, or earlier by a clock that was ahead, says nothing about what is on its way to the disk.
-    let waits = |from: UtcMicros| facts.waiting.is_some_and(|since| since <= from + spans::JOIN);
-    let young = |from: UtcMicros| end == End::Present && (facts.now.since(from) <= PENDING || waits(from));
+    let young = |from: UtcMicros| end == End::Present && is_young(facts, from);
+    let ended = facts.ends.iter().any(|end| end.contains(hole.from));
+    let name = |cause| if ended && cause == GapCause::Unexplained { GapCause::Restart } else { cause };
     for loss in facts.story.losses_in(hole) {
         let piece = Window::new(at, loss.window.from);
         let cause = beside(piece, loss.cause);
         if cause == GapCause::Unexplained && !piece.is_empty() && young(at) {
             return;
         }
-        tiles.gap(piece.intersect(visible), cause, "");
+        tiles.gap(piece.intersect(visible), name(cause), "");
         tiles.gap(loss.window.intersect(Window::new(at, hole.to)).intersect(visible), loss.cause, "");
         at = at.max(loss.window.to);
         last = loss.cause;
     }
     let tail = Window::new(at, hole.to);
     if !young(at) {
-        tiles.gap(tail.intersect(visible), beside(tail, last), "");
+        tiles.gap(tail.intersect(visible), name(beside(tail, last)), "");
     }
+}
+
+/// Whether what was received from then on may still be on its way to the disk.
+fn is_young(facts: &Facts, from: UtcMicros) -> bool {
+    facts.now.since(from) <= PENDING || facts.waiting.is_some_and(|since| since <= from + spans::JOIN)
 }
 
 /// Tiles a recorded span: whole, except where units were lost inside.

@@ -14,13 +14,14 @@ fn window(from: i64, to: i64) -> Window {
 }
 
 /// A history as text: `rec 0..3`, `mark 3 camera_silent`, `lost 5..6 network`, `ended 5..6 restart`, `restart 7..9`, `gone 0..2`,
-/// `waits 8`.
+/// `waits 8`, `end 5..6`.
 #[derive(Clone, Default, Debug)]
 struct History {
     recorded: Vec<Window>,
     story: Story,
     restarts: Vec<Window>,
     waiting: Option<UtcMicros>,
+    ends: Vec<Window>,
 }
 
 impl History {
@@ -30,6 +31,7 @@ impl History {
             "mark" => drop(self.story.mark(Mark { at: at(from), cause, detail: String::new() }, None)),
             "lost" => self.story.lose(Loss { window: window(from, to), cause, units: 1 }),
             "ended" => self.story.lose(Loss { window: window(from, to), cause, units: 0 }),
+            "end" => self.ends.push(window(from, to)),
             "waits" => self.waiting = Some(at(from)),
             "restart" => spans::join(&mut self.restarts, window(from, to)),
             _ => {
@@ -53,8 +55,8 @@ impl History {
 
     fn tile(&self, window: Window, now: i64) -> Vec<Interval> {
         let (recorded, story, restarts, now) = (&self.recorded[..], &self.story, &self.restarts[..], at(now));
-        let waiting = self.waiting;
-        tile(&Facts { window, recorded, story, restarts, now, waiting })
+        let (waiting, ends) = (self.waiting, &self.ends[..]);
+        tile(&Facts { window, recorded, story, restarts, ends, now, waiting })
     }
 }
 
@@ -161,6 +163,14 @@ fn the_end_of_a_running_stream_is_not_called_a_gap() {
     // A disk stands still, and what it is to write waits in memory; but for what came before that.
     check("rec 0..60 | waits 60", "rec 0..60");
     check("rec 0..60 | waits 70", "rec 0..60 | unexplained 60..100");
+}
+
+#[test]
+fn a_hole_in_older_footage_that_begins_when_a_run_ended_is_the_end_of_that_run() {
+    check("rec 0..20 | end 15..25 | rec 80..100", "rec 0..20 | restart 20..80 | rec 80..100");
+    check("rec 0..20 | end 25..35 | rec 80..100", "rec 0..20 | unexplained 20..80 | rec 80..100");
+    check("rec 0..20 | end 15..25 | mark 20 camera_silent | rec 80..100", "rec 0..20 | camera_silent 20..80 | rec 80..100");
+    check("rec 0..95 | end 90..200", "rec 0..95");
 }
 
 #[test]

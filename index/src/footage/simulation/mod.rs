@@ -1,8 +1,8 @@
 //! Lives of the store from a seed: its own code on simulated disks, clock and chance, one thread, compared after every step and
 //! after every recovery with what it said before (I1, I2, I3, I5). A seed that fails prints the line that replays it.
 //!
-//! [`world`] is the machine, [`cameras`] what is recorded, [`people`] who asks for holds and erasures, [`node`] the store taken apart into
-//! turns, [`model`] what must be true of footage and [`decided`] of what people decided about it.
+//! [`world`] is the machine, [`cameras`] what is recorded, [`people`] who asks for holds and erasures, [`trouble`] what goes wrong,
+//! [`node`] the store taken apart into turns, [`model`] what must be true of footage and [`decided`] of what people decided about it.
 //! `tests/run` runs [`EVERY_TIME`]; `tests/measure simulate` runs as many as it is told, and prints figures.
 
 mod bitflips;
@@ -12,6 +12,7 @@ pub(super) mod figures;
 mod model;
 mod node;
 mod people;
+mod trouble;
 pub(super) mod world;
 
 use super::{
@@ -92,6 +93,8 @@ const FOUND: &[(u64, &str)] = &[
     (5695, "a newer key unit of another epoch was further back than those that were looked at"),
     (5500, "as 4965"),
     (5892, "as 4991"),
+    (6160, "a run's end was explained once, by what was there then, and what came later split the hole"),
+    (6513, "what was on its way to the disk was called missing where footage is dated years ahead"),
 ];
 
 /// Runs a seed to its end. Never panics: what panics inside is a fault of the outcome.

@@ -5,15 +5,13 @@ use super::{
     cameras::Camera,
     model::{Model, Name, Outcome},
     people::People,
+    trouble::Plan,
     world::{SimJournal, SimWorld, directory},
 };
 use crate::{
     footage::{
         Announced, OpenError, RetentionTerms, Setup, Store, VolumeSetup,
-        disk::{
-            Disk,
-            sim::{Fault, SimDisk},
-        },
+        disk::{Disk, sim::SimDisk},
         keeper::{Keeper, Leftovers, Rounds},
         ledger::{Ledger, Notebook},
         shared::Shared,
@@ -37,54 +35,6 @@ use std::{
 
 /// The step in which time passes.
 const STEP: Duration = Duration::from_millis(100);
-/// Steps of the clock, in seconds.
-const YEARS: i64 = 20 * 365 * 86_400;
-const HOUR: i64 = 3600;
-
-/// What a seed decided once.
-pub(super) struct Plan {
-    disks: usize,
-    /// Bytes of a volume.
-    capacity: u64,
-    /// Of 1,000 steps, those with a fault of a disk.
-    fault_rate: u32,
-    /// Whether disks change bytes by themselves.
-    rot: bool,
-    /// Whether anybody sets the clock.
-    clocks: bool,
-    terms: RetentionTerms,
-    segment_max: Duration,
-    /// Whether what was added to lives later happens too: more steps of the clock, longer times without power.
-    later: bool,
-    /// Whether anybody asks for holds and erasures.
-    people: bool,
-}
-
-/// Seeds below this one live as they did when they were found; to those from here on happens what was added since.
-pub(super) const LATER: u64 = 2000;
-
-impl Plan {
-    fn new(seed: u64, random: &mut SmallRng, people: &mut People) -> Self {
-        let later = seed >= LATER;
-        let short = random.random_ratio(1, 2);
-        let seconds = |n: u64| Duration::from_secs(n);
-        let years = seconds(60 * 365 * 86_400);
-        Self {
-            disks: [1, 1, 2, 3][random.random_range(0..4)],
-            capacity: random.random_range(10..24) << 20,
-            fault_rate: [0, 0, 5, 20][random.random_range(0..4)],
-            rot: random.random_ratio(1, 5),
-            clocks: random.random_ratio(1, 3),
-            terms: match short {
-                true => RetentionTerms { standard: seconds(random.random_range(15..40)), key_target: seconds(70) },
-                false => RetentionTerms { standard: years, key_target: years },
-            },
-            segment_max: seconds(random.random_range(5..40)),
-            later,
-            people: later && people.chance(2, 3),
-        }
-    }
-}
 
 /// A node over its lives.
 pub(super) struct Node {
@@ -93,18 +43,18 @@ pub(super) struct Node {
     pub(super) world: Arc<SimWorld>,
     pub(super) journal: Arc<SimJournal>,
     pub(super) disks: Vec<SimDisk>,
-    cameras: Vec<Camera>,
+    pub(super) cameras: Vec<Camera>,
     pub(super) model: Model,
     announced: Arc<Mutex<Vec<Name>>>,
     pub(super) random: SmallRng,
     pub(super) outcome: Outcome,
-    plan: Plan,
+    pub(super) plan: Plan,
     people: People,
     /// By how much the clock is off by more than anybody believes.
-    clock_off: i64,
+    pub(super) clock_off: i64,
     /// Whether a disk misbehaved, or was full, or the keepers were late, in this life: then a crash may cost more.
     pub(super) troubled: bool,
-    disk_lost: bool,
+    pub(super) disk_lost: bool,
     /// Whether it tells what happens: for replaying a seed.
     talks: bool,
 }
@@ -388,96 +338,8 @@ impl Node {
         self.model.check_erased(&self.disks, what, &mut self.outcome);
     }
 
-    /// What cameras, people and disks do of their own accord.
-    fn trouble(&mut self, life: &Life) {
-        let monotonic = self.world.monotonic();
-        if self.random.random_ratio(1, 60) {
-            let at = self.random.random_range(0..self.cameras.len());
-            let camera = &mut self.cameras[at];
-            if camera.silent_until == Duration::ZERO {
-                let silent = self.random.random_range(500..15_000);
-                camera.silent_until = monotonic + Duration::from_millis(silent);
-                life.store.mark(camera.stream, camera.end(), GapCause::CameraSilent, "");
-                let stream = camera.stream;
-                self.told(&format!("{stream} is silent for {silent} ms"));
-            }
-        }
-        if self.plan.clocks && self.random.random_ratio(1, 80) {
-            self.set_clock(&life.store);
-        }
-        if self.random.random_range(0..1000) < self.plan.fault_rate {
-            self.fault();
-        }
-        if self.plan.rot && self.random.random_ratio(1, 100) {
-            let at = self.random.random_range(0..self.disks.len());
-            match self.random.random_range(0..3) {
-                0 => self.disks[at].plan(self.random.random_range(0..6), Fault::MisdirectedWrite),
-                _ => self.disks[at].rot_anywhere(),
-            }
-            self.told(&format!("disk {at} changes bytes"));
-            (self.troubled, self.model.tainted) = (true, true);
-        }
-    }
-
-    fn fault(&mut self) {
-        let at = self.random.random_range(0..self.disks.len());
-        let after = self.random.random_range(0..10);
-        let fault = match self.random.random_range(0..12) {
-            0..3 => Fault::Error,
-            3..5 => Fault::ShortWrite,
-            5..7 => Fault::NoSpace,
-            7..9 => Fault::LostSync,
-            9..11 => Fault::Stall(self.random.random_range(1..12)),
-            _ if self.disks.len() > 1 && !self.disk_lost => {
-                self.disk_lost = true;
-                self.model.disk_died(at);
-                Fault::Gone
-            }
-            _ => Fault::Error,
-        };
-        self.told(&format!("disk {at}: {fault:?} in {after} operations"));
-        self.disks[at].plan(if fault == Fault::Gone { 0 } else { after }, fault);
-        self.troubled = true;
-    }
-
-    /// Somebody sets the clock: a little, or by two hours or twenty years and some time later back.
-    fn set_clock(&mut self, store: &Store) {
-        let by = match self.clock_off {
-            0 if self.plan.later => {
-                let steps = [20, -20, -3, -7200, YEARS, -HOUR, -90, 90];
-                steps[self.random.random_range(0..steps.len())] * 1_000_000
-            }
-            0 => [20, -20, -3, -7200, YEARS][self.random.random_range(0..5)] * 1_000_000,
-            off => -off,
-        };
-        self.world.set_by(by);
-        self.told(&format!("the clock is set by {by} µs"));
-        if by.abs() >= 3_600_000_000 {
-            self.clock_off += by;
-        }
-        for camera in &mut self.cameras {
-            // Time that the clock left out has a reason.
-            store.mark(camera.stream, camera.end(), GapCause::CameraFault, "the clock was set");
-            camera.clock_was_set(self.world.now(), self.world.monotonic());
-        }
-    }
-
-    /// Lets the power go after so many more operations of one disk.
-    pub(super) fn plan_crash(&mut self, operations: u64) {
-        let at = self.random.random_range(0..self.disks.len());
-        self.disks[at].plan(operations, Fault::Death);
-    }
-
-    /// Arms a read at the wrong place.
-    pub(super) fn plan_misread(&mut self) {
-        if self.plan.rot {
-            let at = self.random.random_range(0..self.disks.len());
-            self.disks[at].plan(0, Fault::MisdirectedRead);
-        }
-    }
-
     /// Says what happens, where a seed is replayed.
-    fn told(&self, what: &str) {
+    pub(super) fn told(&self, what: &str) {
         if self.talks {
             println!("{} (trusted {}): {what}", self.world.now(), self.model.trusted);
         }
