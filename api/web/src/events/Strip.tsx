@@ -5,8 +5,8 @@
 import { type PointerEvent, useEffect, useRef, useState } from "react";
 import { Scrubber } from "../playback/scrub";
 import type { StreamKind, UtcMicros } from "../wire";
-import styles from "./Events.module.css";
 import { instantOf, PICTURES, pictureAt } from "./around";
+import styles from "./Events.module.css";
 
 /** A pointer that only crosses the list asks for nothing. */
 const LINGER_MS = 150;
