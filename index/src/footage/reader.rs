@@ -100,6 +100,8 @@ const KEPT: usize = 500;
 const LOOK_BACK: usize = 64;
 /// Time to look back in the segments of every epoch: a usual camera's interval.
 const NEAR: Duration = Duration::from_secs(10);
+/// The same where the last few segments have none: after a bad night they may be many and short.
+const FAR: Duration = Duration::from_secs(60);
 
 impl Reader {
     pub(super) fn new(shared: Arc<Shared>, cache: Arc<Cache>, extent: Extent) -> Self {
@@ -235,7 +237,7 @@ impl Reader {
         };
         let best = self.newest_key(&looked, at, None);
         // Where epochs of the clock overlap, a newer one may be in any segment that reaches beyond it.
-        let since = best.map_or(at - NEAR, |(_, entry)| entry.utc.min(at - NEAR));
+        let since = best.map_or(at - FAR, |(_, entry)| entry.utc.min(at - NEAR));
         let further: Vec<_> = {
             let streams = self.shared.catalogue.read();
             let here = Window::new(since, at + Duration::from_micros(1));

@@ -141,6 +141,12 @@ impl Custody {
         Held(self.holds.values().filter(|hold| hold.in_force()).map(|hold| hold.order.clone()).collect())
     }
 
+    /// Whether an order of erasure that was approved, carried out or not, names some of that time of a stream.
+    pub(super) fn orders_gone(&self, stream: StreamId, window: Window) -> bool {
+        let stands = |order: &Erasure| matches!(order.state, ErasureState::Approved | ErasureState::Done);
+        self.erasures.values().any(|order| stands(order) && order.order.touches(stream, window))
+    }
+
     /// The next free number: holds and orders share one row of numbers, so that a document can cite either.
     pub(super) fn next(&self) -> u64 {
         let last = |newest: Option<u64>| newest.unwrap_or(0);

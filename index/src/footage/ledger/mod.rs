@@ -283,7 +283,8 @@ impl Ledger {
         let middle = window.from + window.duration() / 2;
         let before = state.anew.get(&incarnation).is_some_and(|gone| gone.iter().any(|gone| gone.contains(middle)));
         match state.streams.get(&stream).filter(|_| !before) {
-            Some(story) => story.left_of(window, over),
+            // What was recorded twice, as the clock had been set back, may be named by an order once and not the other time.
+            Some(story) => story.left_of(window, over, state.custody.orders_gone(stream, window)),
             None => vec![window],
         }
     }
@@ -292,7 +293,7 @@ impl Ledger {
     pub(super) fn left_of_stretch(&self, stream: StreamId, incarnation: u64, window: Window) -> Vec<Window> {
         let state = lock(&self.state);
         let mut left = match state.streams.get(&stream) {
-            Some(story) => story.left_of(window, None),
+            Some(story) => story.left_of(window, None, true),
             None => vec![window],
         };
         let others = state.anew.get(&incarnation).into_iter().flatten().map(|others| others.intersect(window));

@@ -156,10 +156,13 @@ impl Story {
         self.removed[first..].iter().take_while(move |gone| gone.window.from < window.to)
     }
 
-    /// What of the window was not erased, nor went at the end of a term at `over` or later.
-    pub(in crate::footage) fn left_of(&self, window: Window, over: Option<UtcMicros>) -> Vec<Window> {
+    /// What of the window was not erased, if an order names it, nor went at the end of a term at `over` or later.
+    pub(in crate::footage) fn left_of(&self, window: Window, over: Option<UtcMicros>, ordered: bool) -> Vec<Window> {
         let mut left = vec![window];
-        let counts = |gone: &&Removed| gone.cause == GapCause::Erased || over.is_some_and(|over| gone.done.to >= over);
+        let counts = |gone: &&Removed| match gone.cause {
+            GapCause::Erased => ordered,
+            _ => over.is_some_and(|over| gone.done.to >= over),
+        };
         self.removed_in(window).filter(counts).for_each(|gone| spans::cut(&mut left, gone.window));
         left
     }

@@ -92,6 +92,8 @@ const FOUND: &[(u64, &str)] = &[
     (4991, "a disk gave back after a crash what an erasure had overwritten once, in a file that was used again"),
     (5695, "a newer key unit of another epoch was further back than those that were looked at"),
     (5500, "as 4965"),
+    (9970, "what was recorded twice, as the clock had been set back, went with what an order named of the other time"),
+    (9868, "a key unit was behind more segments than were looked through where all of them were short"),
     (5892, "as 4991"),
     (6160, "a run's end was explained once, by what was there then, and what came later split the hole"),
     (6513, "what was on its way to the disk was called missing where footage is dated years ahead"),
