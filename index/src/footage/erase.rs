@@ -57,6 +57,11 @@ impl Unfinished {
     fn is_whole(&self) -> bool {
         self.left.iter().all(Entry::is_erased)
     }
+
+    /// Whether an order is not carried out before this is, be it that another order decided it.
+    fn is_named_by(&self, order: &Erasure) -> bool {
+        self.orders.contains(&order.id) || self.gone.iter().any(|(entry, _)| order.order.touches(self.stream, entry.window()))
+    }
 }
 
 impl Keeper {
@@ -102,7 +107,7 @@ impl Keeper {
                 Err(error) => failed = Some(error),
             }
         }
-        self.finish(order.id)?;
+        self.finish(order)?;
         self.erase_refused(order)?;
         if let Some(error) = failed {
             return Err(error);
@@ -225,9 +230,8 @@ impl Keeper {
     }
 
     /// Does on the disk what is decided by an order.
-    fn finish(&self, order: u64) -> io::Result<()> {
-        let mine =
-            || lock(&self.volume.unfinished).iter().filter(|work| work.orders.contains(&order)).cloned().collect::<Vec<_>>();
+    fn finish(&self, order: &Erasure) -> io::Result<()> {
+        let mine = || lock(&self.volume.unfinished).iter().filter(|work| work.is_named_by(order)).cloned().collect::<Vec<_>>();
         let mut result = Ok(());
         for work in mine() {
             match self.finish_one(&work) {

@@ -93,6 +93,7 @@ const FOUND: &[(u64, &str)] = &[
     (5695, "a newer key unit of another epoch was further back than those that were looked at"),
     (5500, "as 4965"),
     (9970, "what was recorded twice, as the clock had been set back, went with what an order named of the other time"),
+    (12229, "an order was called done while what another order had decided of the same footage was not yet done on the disk"),
     (9868, "a key unit was behind more segments than were looked through where all of them were short"),
     (5892, "as 4991"),
     (6160, "a run's end was explained once, by what was there then, and what came later split the hole"),
