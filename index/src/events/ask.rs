@@ -26,8 +26,8 @@ use tantivy::{
     schema::{Field, Value},
 };
 
-/// What a scan may cost before counting ends at the next day's border: about a tenth of a second.
-const COST_BOUND: u64 = 10_000_000;
+/// What a scan may cost before counting ends at the next day's border: less than a tenth of a second.
+const COST_BOUND: u64 = 8_000_000;
 /// Bytes of remembered counts.
 const MEMORY: usize = 16 << 20;
 const DAY_MICROS: i64 = 86_400_000_000;
