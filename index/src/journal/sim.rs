@@ -4,6 +4,7 @@
 
 use super::lock;
 use super::medium::{LogFile, Medium, Use};
+use rand::{RngExt, SeedableRng, rngs::StdRng};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     io,
@@ -25,7 +26,7 @@ struct State {
     operations: u64,
     power_cut_at: Option<u64>,
     sync_fails_at: Option<u64>,
-    dice: Dice,
+    dice: StdRng,
 }
 
 impl SimDisk {
@@ -39,7 +40,7 @@ impl SimDisk {
             operations: 0,
             power_cut_at: None,
             sync_fails_at: None,
-            dice: Dice(seed),
+            dice: StdRng::seed_from_u64(seed),
         })))
     }
 
@@ -120,7 +121,7 @@ impl Content {
     }
 
     /// Each sector that was not synced: new, old, or half of each.
-    fn lose(&mut self, dice: &mut Dice) {
+    fn lose(&mut self, dice: &mut StdRng) {
         let pending = std::mem::take(&mut self.pending);
         for write in pending.iter().rev() {
             self.bytes.truncate(write.old_len);
@@ -129,9 +130,9 @@ impl Content {
         for write in pending {
             for (n, sector) in write.new.chunks(SECTOR).enumerate() {
                 let at = write.offset + n * SECTOR;
-                match dice.roll(5) {
+                match dice.random_range(0..5) {
                     0 | 1 => put(&mut self.bytes, at, sector),
-                    2 => put(&mut self.bytes, at, &sector[..dice.roll(sector.len() as u64) as usize]),
+                    2 => put(&mut self.bytes, at, &sector[..dice.random_range(0..sector.len())]),
                     3 => put(&mut self.bytes, at, &vec![0; sector.len()]),
                     _ => {}
                 }
@@ -181,7 +182,7 @@ impl Medium for SimDir {
         let mut state = lock(&self.disk.0);
         let done = state.step();
         // A rename that met the power cut may have happened or not.
-        if done.is_ok() || state.dice.roll(2) == 0 {
+        if done.is_ok() || state.dice.random() {
             let (from, to) = (self.at.join(from), self.at.join(to));
             if let Some(id) = state.names.remove(&from) {
                 let replaced = state.names.insert(to, id);
@@ -259,18 +260,5 @@ impl LogFile for SimFile {
         let mut state = lock(&self.0.0);
         state.step()?;
         Ok(state.file(self.1).bytes.len() as u64)
-    }
-}
-
-/// A sequence of choices that a number brings about (SplitMix64).
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ z >> 31) % sides
     }
 }

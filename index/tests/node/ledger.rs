@@ -4,20 +4,8 @@
 use super::site::*;
 use index::footage::IntervalState;
 use index::model::{GapCause, UtcMicros};
+use rand::{RngExt, SeedableRng, rngs::StdRng};
 use std::{collections::BTreeMap, fs, time::Duration};
-
-/// A sequence of choices that a number brings about (SplitMix64).
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ z >> 31) % sides
-    }
-}
 
 /// Causes that a supervisor names for a hole.
 const CAUSES: [GapCause; 6] = [
@@ -58,24 +46,24 @@ fn check(node: &Node, camera: &index::model::Camera, model: &Model, seconds: i64
 fn live(seed: u64) {
     let dir = directory();
     let gate = camera(1, "东苑社区");
-    let mut dice = Dice(seed);
+    let mut dice = StdRng::seed_from_u64(seed);
     let mut node = Node::open(dir.path());
     let (mut model, mut second) = (Model::new(), 0);
     for step in 0..12 {
-        let length = 1 + dice.roll(20) as i64;
+        let length = dice.random_range(1..=20_i64);
         let span = second..second + length;
         second += length;
         if step % 2 == 0 {
             node.record(&gate, span.clone());
             model.extend(span.map(|n| (n, None)));
         } else {
-            let cause = CAUSES[dice.roll(CAUSES.len() as u64) as usize];
+            let cause = CAUSES[dice.random_range(0..CAUSES.len())];
             node.store.mark(main_of(&gate), at(span.start), cause, "");
             // Named again and again while it lasts, as a supervisor does.
-            (0..dice.roll(3)).for_each(|_| node.store.mark(main_of(&gate), at(span.start), cause, ""));
+            (0..dice.random_range(0..3)).for_each(|_| node.store.mark(main_of(&gate), at(span.start), cause, ""));
             model.extend(span.map(|n| (n, Some(cause))));
         }
-        match dice.roll(4) {
+        match dice.random_range(0..4) {
             0 => {
                 drop(node);
                 node = Node::open(dir.path());
