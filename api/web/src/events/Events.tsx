@@ -150,6 +150,7 @@ export function Events() {
             {words(first.total.exact ? "events_total" : "events_total_least", { n: first.total.count.toLocaleString("en-US") })}
           </strong>
         )}
+        {query.isPlaceholderData && events.length > 0 && <span>{words("events_stale")}</span>}
         {first?.corrected && <span>{words(`corrected_${first.corrected}`)}</span>}
         {first && <Coverage coverage={first.coverage} />}
         <span className={styles.spring} />

@@ -422,6 +422,7 @@ export const en = {
   events_counted_from: "only counted since {time}",
   events_total: "{n} events",
   events_total_least: "{n} or more",
+  events_stale: "Searching. Below are the results of the search before",
   corrected_homophone: "Nothing matched as written; searched by sound",
   corrected_one_character: "Nothing matched as written; one character may differ",
   corrected_words: "Nothing matched whole; searched word by word",
