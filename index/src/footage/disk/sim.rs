@@ -209,7 +209,11 @@ impl SimDisk {
             }
         }
         let random = &mut state.random;
-        state.files.retain(|_, file| file.named || random.random());
+        // A name that is there after a crash is on the disk.
+        state.files.retain(|_, file| {
+            file.named = file.named || random.random();
+            file.named
+        });
         (state.lies, state.faults, state.armed) = (false, Vec::new(), Vec::new());
         state.power.store(true, Ordering::Relaxed);
     }

@@ -97,6 +97,7 @@ const FOUND: &[(u64, &str)] = &[
     (9868, "a key unit was behind more segments than were looked through where all of them were short"),
     (5892, "as 4991"),
     (6160, "a run's end was explained once, by what was there then, and what came later split the hole"),
+    (14842, "a file whose name had outlived a crash lost it in the next one: the simulated disk's mistake"),
     (6513, "what was on its way to the disk was called missing where footage is dated years ahead"),
 ];
 
