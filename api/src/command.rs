@@ -10,7 +10,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use index::{
     access::{Actor, Person, Role, Scope},
     accounts::{Account, Accounts, PasswordHash},
-    events::{self, IndexLimits},
+    events::{self, IndexLimits, Sources},
     footage::tools::{self, Verdict},
     journal::Journal,
 };
@@ -252,7 +252,7 @@ fn rebuild_events(config: &Config) -> anyhow::Result<()> {
     let state = room::open_state(&config.state_dir)?;
     let journal = Journal::open(&state.journal(), state.node()).context("open the journal")?;
     let limits = IndexLimits { keep_days: config.event_days };
-    let rebuilt = events::rebuild(&state.events(), journal, limits).context("make the index of events anew")?;
+    let rebuilt = events::rebuild(&state.events(), Sources::own(journal), limits).context("make the index of events anew")?;
     println!("{}: {} events in {:.1} s", state.events().display(), rebuilt.events, rebuilt.took.as_secs_f64());
     Ok(())
 }

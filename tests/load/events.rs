@@ -3,7 +3,7 @@
 use crate::{district::District, figures::Figures};
 use anyhow::{Context, Result, ensure};
 use index::{
-    events::{self, Event, Events, IndexLimits, Kind, Question, Reach, Region, Severity, Text},
+    events::{self, Event, Events, IndexLimits, Kind, Question, Reach, Region, Severity, Sources, Text},
     journal::{Journal, JournalLimits},
     model::{CameraId, NodeId, UtcMicros, Window},
 };
@@ -309,9 +309,9 @@ pub(crate) fn crash(kills: u32) -> Result<()> {
     drop(events);
     let found = events::contents(&place.index())?;
     let mut times: HashMap<u64, u32> = HashMap::new();
-    found.iter().for_each(|(seq, _)| *times.entry(*seq).or_default() += 1);
+    found.iter().for_each(|(seq, ..)| *times.entry(*seq).or_default() += 1);
     let lost = (1..=tail.max(acked)).filter(|seq| !times.contains_key(seq)).count();
-    let rebuilt = events::rebuild(&place.index(), journal, IndexLimits::default())?;
+    let rebuilt = events::rebuild(&place.index(), Sources::own(journal), IndexLimits::default())?;
     let same = events::contents(&place.index())? == found;
     let mut figures = Figures::default();
     figures.add("kills", f64::from(kills), "kills");

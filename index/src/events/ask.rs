@@ -5,15 +5,16 @@
 //! some tens of milliseconds of one thread, and putting events in goes on beside it (I10).
 
 use super::counts::{Counts, Wants};
-use super::day::{Stored, day_of, key_from};
+use super::day::{Stored, day_of, key_from, origin_number};
 use super::plan::{Plan, Scope};
 use super::projection::{DayReader, Shared, lock};
-use super::question::{Answer, AskError, Coverage, EXACT_TO, Histogram, MAX_COLUMNS, MAX_PAGE, Question, Total, Understood};
+use super::question::{
+    Answer, AskError, Coverage, CoverageBelow, EXACT_TO, Histogram, MAX_COLUMNS, MAX_PAGE, Question, Total, Understood,
+};
 use super::scan::{Newest, scan};
 use super::sieve::{Narrow, Sieve};
 use super::text::{self, Conditions, Wanted};
 use super::{event::Kept, parts::Region};
-use crate::journal::Seq;
 use crate::model::{UtcMicros, Window};
 use std::{
     collections::HashMap,
@@ -109,6 +110,7 @@ fn answer_to(shared: &Shared, remembered: &Mutex<Remembered>, question: &Questio
         to: key_from(question.window.to),
         hours: question.hours,
         region: question.region.map(Region::packed),
+        origins: origins(shared, question),
     };
     let asking = Asking { question, days, remembered, narrow, scope: Scope::of(question) };
     let result = asking.answer(coverage);
@@ -120,22 +122,40 @@ fn answer_to(shared: &Shared, remembered: &Mutex<Remembered>, question: &Questio
     result
 }
 
+/// Whose events are asked for; `None` for all there are.
+fn origins(shared: &Shared, question: &Question) -> Option<Vec<u64>> {
+    let own = shared.sources.own.node();
+    if question.nodes.is_empty() || (!shared.sources.several() && question.nodes.contains(&own)) {
+        return None;
+    }
+    Some(question.nodes.iter().map(|node| origin_number((*node != own).then_some(*node))).collect())
+}
+
 /// The newest state of what the index covers.
 pub(super) fn coverage(shared: &Shared, window: Window) -> Coverage {
     let progress = &shared.progress;
+    let mut sources = shared.sources.list();
+    let own = sources.remove(0);
+    let indexed = progress.reached(&own);
+    let below = sources.iter().map(|source| {
+        let mark = progress.reached(source);
+        CoverageBelow { node: source.history.node(), indexed_to: mark.seq, indexed_at: mark.at, copied: source.history.head().0 }
+    });
+    let below = below.collect();
     let days = shared.days.read().unwrap_or_else(PoisonError::into_inner);
     let known = days.first_key_value().zip(days.last_key_value()).map(|((first, _), (last, _))| {
         Window::new(UtcMicros::from_micros(first * DAY_MICROS), UtcMicros::from_micros((last + 1) * DAY_MICROS))
     });
     Coverage {
-        node: shared.journal.node(),
-        journal: shared.journal.tail(),
-        indexed_to: Seq::new(progress.seq.load(Ordering::Relaxed)),
-        indexed_at: UtcMicros::from_micros(progress.at.load(Ordering::Relaxed)),
+        node: own.history.node(),
+        journal: own.history.head().0,
+        indexed_to: indexed.seq,
+        indexed_at: indexed.at,
         known,
         rebuilding: progress.rebuilding.load(Ordering::Relaxed),
         problem: lock(&progress.problem).clone(),
         counted_from: window.from,
+        below,
     }
 }
 
@@ -284,10 +304,10 @@ impl Asking<'_> {
 
     /// What tells this question's counts of a day from another's.
     fn fingerprint(&self, text: u64, wants: &Wants) -> u64 {
-        let Question { reach, under, cameras, kinds, severity, hours, region, .. } = self.question;
+        let Question { reach, under, cameras, nodes, kinds, severity, hours, region, .. } = self.question;
         let mut hasher = DefaultHasher::new();
         text.hash(&mut hasher);
-        format!("{reach:?}{under:?}{cameras:?}{kinds:?}{severity:?}{hours:?}{region:?}").hash(&mut hasher);
+        format!("{reach:?}{under:?}{cameras:?}{nodes:?}{kinds:?}{severity:?}{hours:?}{region:?}").hash(&mut hasher);
         (wants.facets, wants.step_millis).hash(&mut hasher);
         hasher.finish()
     }
@@ -314,13 +334,13 @@ impl Asking<'_> {
     fn probe(&self, day: &Open) -> Result<(), TantivyError> {
         let (mut newest, mut counts) = (Newest::new(u64::MAX, 1), Counts::default());
         let wants = Wants { facets: true, step_millis: None };
-        let narrow = Narrow { from: 1, to: u64::MAX, hours: None, region: None };
+        let narrow = Narrow { from: 1, to: u64::MAX, hours: None, region: None, origins: None };
         scan((day.number, &day.searcher), &AllQuery, &Sieve::new(&narrow), &wants, &mut newest, &mut counts)?;
         Ok(())
     }
 }
 
-/// An event by its place in the index.
+/// An event by its place in the index of a node.
 pub(super) fn read(
     searcher: &Searcher,
     body: Field,
@@ -329,5 +349,6 @@ pub(super) fn read(
 ) -> Result<Option<Kept>, TantivyError> {
     let doc: TantivyDocument = searcher.doc(at)?;
     let stored = doc.get_first(body).and_then(|value| value.as_bytes()).and_then(Stored::read);
-    Ok(stored.and_then(|stored| Kept::read(node, stored.seq, stored.at, stored.kind.word(), stored.body)))
+    Ok(stored
+        .and_then(|stored| Kept::read(stored.origin.unwrap_or(node), stored.seq, stored.at, stored.kind.word(), stored.body)))
 }

@@ -2,16 +2,17 @@
 //!
 //! It holds two sorts of documents: events, and the texts that they name ([`super::atoms`]).
 //!
-//! - E3: each commit carries the journal's sequence number up to which this day is complete. What is replayed after a crash
-//!   is skipped up to there, so nothing is lost and nothing stands twice.
+//! - E3: each commit carries how far this day is complete in each journal ([`super::reached`]). What is replayed after a crash is
+//!   skipped up to there, so nothing is lost and nothing stands twice.
 
 use super::Kind;
 use super::atoms::{self, Atom, Known, ROLES};
 use super::glimpse::Glimpse;
 use super::parts::Region;
+use super::reached::{self, Order, Origin, Reached};
 use super::words;
 use crate::journal::Seq;
-use crate::model::UtcMicros;
+use crate::model::{NodeId, UtcMicros};
 use std::path::{Path, PathBuf};
 use tantivy::{
     DocSet, Index, IndexReader, IndexWriter, ReloadPolicy, TERMINATED, TantivyDocument, TantivyError, Term,
@@ -26,6 +27,8 @@ const HEAP: usize = 48 << 20;
 const MERGE_MAX: usize = 2_000_000;
 /// Where the day begins, for people: the district's clock stands eight hours before UTC, without summer time.
 pub const ZONE_HOURS: i64 = 8;
+/// Levels of a place that events are found by; a camera has 6 at most.
+const PLACE_LEVELS: usize = 8;
 /// Bits of the order key that tell events of one millisecond apart.
 const KEY_BITS: u32 = 22;
 
@@ -86,14 +89,15 @@ pub(super) fn day_of(at: UtcMicros) -> i64 {
     at.as_micros().div_euclid(86_400_000_000)
 }
 
-/// The order of events, newest greatest: milliseconds, then the journal's number.
-pub(super) fn key(time: UtcMicros, seq: Seq) -> u64 {
-    (time.as_micros().max(0) as u64 / 1000) << KEY_BITS | seq.get() & ((1 << KEY_BITS) - 1)
+/// The order of events, newest greatest: milliseconds, then a number that tells those of one millisecond apart ([`Order`]). Two of
+/// one millisecond could have the same only if four million others of their day came between them.
+pub(super) fn key(time: UtcMicros, number: u64) -> u64 {
+    (time.as_micros().max(0) as u64 / 1000) << KEY_BITS | number & ((1 << KEY_BITS) - 1)
 }
 
 /// The least key of an instant.
 pub(super) fn key_from(time: UtcMicros) -> u64 {
-    key(time, Seq::ZERO)
+    key(time, 0)
 }
 
 /// The least key of a millisecond since 1970.
@@ -123,8 +127,17 @@ pub(super) fn source_number(source: &str, id: &str) -> u64 {
     number_of(&format!("{source}\u{1f}{id}"))
 }
 
+/// Beside the number of a kind: the event is of another node's journal, and the node is named.
+const OF_ANOTHER: u8 = 0x80;
+
+/// The number of whose journal an event stands in, for [`Fields::under`] where there are several journals: no place has it.
+pub(super) fn origin_number(origin: Origin) -> u64 {
+    number_of(&origin.map_or_else(|| "\u{1e}own".to_owned(), |node| format!("\u{1e}{node}")))
+}
+
 /// An event as it stands in the index: what [`Stored::read`] gives back.
 pub(super) struct Stored<'a> {
+    pub(super) origin: Origin,
     pub(super) seq: Seq,
     pub(super) at: UtcMicros,
     pub(super) kind: Kind,
@@ -132,11 +145,18 @@ pub(super) struct Stored<'a> {
 }
 
 impl<'a> Stored<'a> {
-    fn write(glimpse: &Glimpse<'_>) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(17 + glimpse.body.len());
+    fn write(glimpse: &Glimpse<'_>, origin: Origin) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(33 + glimpse.body.len());
         bytes.extend_from_slice(&glimpse.seq.get().to_le_bytes());
         bytes.extend_from_slice(&glimpse.at.as_micros().to_le_bytes());
-        bytes.push(glimpse.kind.code() as u8);
+        let kind = glimpse.kind.code() as u8;
+        match origin {
+            None => bytes.push(kind),
+            Some(node) => {
+                bytes.push(kind | OF_ANOTHER);
+                bytes.extend_from_slice(&node.to_bytes());
+            }
+        }
         bytes.extend_from_slice(glimpse.body);
         bytes
     }
@@ -145,11 +165,16 @@ impl<'a> Stored<'a> {
     pub(super) fn read(bytes: &'a [u8]) -> Option<Self> {
         let (seq, rest) = bytes.split_first_chunk::<8>()?;
         let (at, rest) = rest.split_first_chunk::<8>()?;
-        let (kind, body) = rest.split_first()?;
+        let (kind, rest) = rest.split_first()?;
+        let (origin, body) = match kind & OF_ANOTHER {
+            0 => (None, rest),
+            _ => rest.split_first_chunk::<16>().map(|(node, body)| (Some(NodeId::from_bytes(*node)), body))?,
+        };
         Some(Self {
+            origin,
             seq: Seq::new(u64::from_le_bytes(*seq)),
             at: UtcMicros::from_micros(i64::from_le_bytes(*at)),
-            kind: Kind::from_code(u64::from(*kind))?,
+            kind: Kind::from_code(u64::from(*kind & !OF_ANOTHER))?,
             body,
         })
     }
@@ -163,7 +188,8 @@ pub(super) struct Day {
     index: Index,
     pub(super) reader: IndexReader,
     /// Every event of this day up to here is in it (E3).
-    pub(super) complete_to: Seq,
+    pub(super) complete_to: Reached,
+    order: Order,
     writer: Option<Writing>,
 }
 
@@ -178,20 +204,20 @@ impl Day {
     /// Opens a day's directory, made if missing.
     ///
     /// # Errors
-    /// If it does not read back: then it is set aside and made anew from the journal.
-    pub(super) fn open(path: &Path) -> Result<Self, TantivyError> {
+    /// If it does not read back: then it is set aside and made anew from the journals.
+    pub(super) fn open(path: &Path, new: Order) -> Result<Self, TantivyError> {
         std::fs::create_dir_all(path).map_err(|error| TantivyError::IoError(error.into()))?;
         let (schema, fields) = schema();
         let directory = tantivy::directory::MmapDirectory::open(path)?;
         let index = Index::builder().schema(schema).settings(IndexSettings::default()).open_or_create(directory)?;
         let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?;
         let payload = index.load_metas()?.payload;
-        let complete_to = match payload.as_deref().map(str::parse) {
-            None => Seq::ZERO,
-            Some(Ok(number)) => Seq::new(number),
-            Some(Err(_)) => return Err(TantivyError::InvalidArgument("a commit without its place in the journal".into())),
+        let (complete_to, order) = match payload.as_deref().map(reached::read) {
+            None => (Reached::default(), new),
+            Some(Some(carried)) => carried,
+            Some(None) => return Err(TantivyError::InvalidArgument("a commit without its place in the journal".into())),
         };
-        Ok(Self { path: path.to_owned(), fields, index, reader, complete_to, writer: None })
+        Ok(Self { path: path.to_owned(), fields, index, reader, complete_to, order, writer: None })
     }
 
     /// Whether it holds a writer, with its memory and thread.
@@ -204,26 +230,33 @@ impl Day {
         self.writer.as_ref().is_some_and(|writing| writing.dirty)
     }
 
-    /// Puts an event in, unless it is in already. It can be found after the next commit.
-    pub(super) fn add(&mut self, glimpse: &Glimpse<'_>) -> Result<bool, TantivyError> {
-        if glimpse.seq <= self.complete_to {
+    /// Puts an event in at a time, unless it is in already. It can be found after the next commit.
+    pub(super) fn add(&mut self, glimpse: &Glimpse<'_>, origin: Origin, time: UtcMicros) -> Result<bool, TantivyError> {
+        if glimpse.seq <= self.complete_to.of(origin) {
             return Ok(false);
         }
-        let fields = self.fields;
+        let (fields, order) = (self.fields, self.order);
         let writing = self.write()?;
         let mut doc = TantivyDocument::new();
         let glance = &glimpse.glance;
-        let time_key = key(glimpse.time, glimpse.seq);
-        doc.add_u64(fields.key, time_key);
+        let among = match order {
+            Order::ByNumber => glimpse.seq.get(),
+            Order::ByArrival { arrived } => {
+                doc.add_u64(fields.under, origin_number(origin));
+                arrived + 1
+            }
+        };
+        doc.add_u64(fields.key, key(time, among));
         doc.add_u64(fields.camera, u64::from(glance.camera.unwrap_or(0)));
         doc.add_u64(fields.kind, glimpse.kind.code());
         doc.add_u64(fields.severity, glimpse.severity().code());
         doc.add_u64(fields.region, glance.region.map_or(0, Region::packed));
         doc.add_u64(fields.atom, 0);
-        for depth in 1..=glance.place.len() {
+        for depth in 1..=glance.place.len().min(PLACE_LEVELS) {
             doc.add_u64(fields.under, place_number(glance.place[..depth].iter().map(|level| &**level)));
         }
-        if !glance.source.id.is_empty() {
+        // Repeats are told among what was reported here: another node's sources are none of ours.
+        if !glance.source.id.is_empty() && origin.is_none() {
             doc.add_u64(fields.source, source_number(&glance.source.name, &glance.source.id));
         }
         for ((role, text), column) in glimpse.texts().iter().enumerate().zip(fields.roles) {
@@ -239,25 +272,28 @@ impl Day {
                 writing.writer.add_document(atoms::document(fields, number, atom, &words::tokens(text)))?;
             }
         }
-        doc.add_bytes(fields.body, &Stored::write(glimpse));
+        doc.add_bytes(fields.body, &Stored::write(glimpse, origin));
         writing.writer.add_document(doc)?;
         writing.dirty = true;
+        if let Order::ByArrival { arrived } = &mut self.order {
+            *arrived += 1;
+        }
         Ok(true)
     }
 
-    /// Makes what was added durable and findable, with its place in the journal.
-    pub(super) fn commit(&mut self, complete_to: Seq) -> Result<(), TantivyError> {
+    /// Makes what was added durable and findable, with its place in the journals.
+    pub(super) fn commit(&mut self, complete_to: &Reached) -> Result<(), TantivyError> {
         let Some(writing) = &mut self.writer else { return Ok(()) };
         let mut commit = writing.writer.prepare_commit()?;
-        commit.set_payload(&complete_to.get().to_string());
+        commit.set_payload(&reached::write(complete_to, self.order));
         commit.commit()?;
         writing.dirty = false;
-        self.complete_to = complete_to;
+        self.complete_to.clone_from(complete_to);
         self.reader.reload()
     }
 
     /// Commits and gives the writer's memory and thread back.
-    pub(super) fn rest(&mut self, complete_to: Seq) -> Result<(), TantivyError> {
+    pub(super) fn rest(&mut self, complete_to: &Reached) -> Result<(), TantivyError> {
         if self.is_dirty() {
             self.commit(complete_to)?;
         }

@@ -6,7 +6,7 @@
 //!
 //! - E1: no event says who a person is (I14): [`Event::check`] refuses it at every door, by name and by shape, and it is counted.
 //! - E2: an event is never edited; what changes is told by a further event.
-//! - E3: what is replayed into the index is neither lost nor doubled (`day`).
+//! - E3: what is replayed into the index is neither lost nor doubled, whichever of several journals it comes from (`day`, `reached`).
 //! - E4: an event is findable within a second of being durable (`projection`).
 //! - E5: the index never keeps the node from starting (`projection`).
 //!
@@ -24,6 +24,7 @@ mod parts;
 mod plan;
 mod projection;
 mod question;
+mod reached;
 mod rebuild;
 mod report;
 mod scan;
@@ -36,15 +37,15 @@ pub use event::{Event, EventError, Kept, MAX_ATTRIBUTES, MAX_OBJECTS, MAX_TEXT, 
 pub use identity::{Identity, Refused, identity_in_item};
 pub use kind::{Kind, Severity};
 pub use parts::{Class, EventId, Objects, Region, Source, Text};
-pub use projection::{IndexError, IndexLimits};
+pub use projection::{IndexError, IndexLimits, Sources};
 pub use question::{
-    Answer, AskError, Coverage, EXACT_TO, FACET_CAMERAS, Facets, Histogram, MAX_COLUMNS, MAX_PAGE, MAX_TERMS, Question, Reach,
-    Total, Understood,
+    Answer, AskError, Coverage, CoverageBelow, EXACT_TO, FACET_CAMERAS, Facets, Histogram, MAX_COLUMNS, MAX_PAGE, MAX_TERMS,
+    Question, Reach, Total, Understood,
 };
-pub use rebuild::{Rebuilt, contents, rebuild};
+pub use rebuild::{Content, Rebuilt, contents, rebuild};
 pub use report::{MAX_BATCH, ReportError, Reported};
 
-use crate::journal::{Journal, Seq};
+use crate::journal::{Copies, Journal, Seq};
 use crate::model::Window;
 use std::{
     path::Path,
@@ -53,7 +54,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The events of one node: its journal's, and the index over them. Dropping it ends the index's thread.
+/// The events of one node: its journal's and, in a centre, those of the journals that it keeps copies of; and the index over them. Dropping it ends the index's thread.
 pub struct Events {
     shared: Arc<projection::Shared>,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -69,8 +70,25 @@ impl Events {
     /// # Errors
     /// Only if the directory cannot be made or written to: an index that does not read back is made anew (E5).
     pub fn open(dir: &Path, journal: Arc<Journal>, limits: IndexLimits) -> Result<Self, IndexError> {
-        let known_from = journal.tail();
-        let (shared, thread) = projection::start(dir, journal, limits)?;
+        Self::open_over(dir, Sources::own(journal), limits)
+    }
+
+    /// As [`Events::open`], over the node's own journal and the copies of those below.
+    ///
+    /// # Errors
+    /// As [`Events::open`].
+    pub fn open_with_copies(
+        dir: &Path,
+        journal: Arc<Journal>,
+        copies: Arc<Copies>,
+        limits: IndexLimits,
+    ) -> Result<Self, IndexError> {
+        Self::open_over(dir, Sources::with_copies(journal, copies), limits)
+    }
+
+    fn open_over(dir: &Path, sources: Sources, limits: IndexLimits) -> Result<Self, IndexError> {
+        let known_from = sources.own.tail();
+        let (shared, thread) = projection::start(dir, sources, limits)?;
         Ok(Self {
             shared,
             thread: Mutex::new(Some(thread)),
@@ -137,16 +155,31 @@ impl Events {
         }
     }
 
+    /// Waits until everything that its journals have by now can be found, at most `limit`; whether it can.
+    #[must_use]
+    pub fn wait_current(&self, limit: Duration) -> bool {
+        let until = Instant::now() + limit;
+        let wanted = self.shared.sources.list();
+        let wanted: Vec<_> = wanted.iter().map(|source| (source, source.history.head().0)).collect();
+        while !wanted.iter().all(|(source, tail)| self.shared.progress.reached(source).seq >= *tail) {
+            if Instant::now() >= until {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        true
+    }
+
     /// Events put into the index since start.
     #[must_use]
     pub fn added(&self) -> u64 {
         self.shared.progress.added.load(Ordering::Relaxed)
     }
 
-    /// The journal that it stands on.
+    /// The node's own journal.
     #[must_use]
     pub fn journal(&self) -> &Arc<Journal> {
-        &self.shared.journal
+        &self.shared.sources.own
     }
 
     /// Makes findable what the journal has, and ends the index's thread. Asking goes on.

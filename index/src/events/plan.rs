@@ -92,6 +92,9 @@ impl<'a> Plan<'a> {
                 sieve.severities = Some(heavy.into_iter().collect());
             }
         }
+        if let Some(origins) = &narrow.origins {
+            lists.musts.push(any_of(fields.under, origins));
+        }
         if !question.under.is_empty() {
             lists.musts.push(any_of(fields.under, &[place_number(question.under.iter().map(String::as_str))]));
         }

@@ -37,6 +37,8 @@ pub struct Question {
     pub under: Vec<String>,
     /// Of these cameras; all if empty.
     pub cameras: BTreeSet<CameraId>,
+    /// Told by these nodes; by all if empty.
+    pub nodes: BTreeSet<NodeId>,
     /// Of these kinds; all if empty.
     pub kinds: BTreeSet<Kind>,
     /// At least so severe.
@@ -67,6 +69,7 @@ impl Question {
             text: String::new(),
             under: Vec::new(),
             cameras: BTreeSet::new(),
+            nodes: BTreeSet::new(),
             kinds: BTreeSet::new(),
             severity: Severity::Info,
             window,
@@ -161,13 +164,29 @@ pub struct Coverage {
     pub problem: Option<String>,
     /// Down to where facets and histogram count: later than the window's beginning when the cost bound cut them short.
     pub counted_from: UtcMicros,
+    /// The same of each copy that the index is made of, by node. How far a copy follows its node is known elsewhere.
+    pub below: Vec<CoverageBelow>,
+}
+
+/// What the answer covers of a node below.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CoverageBelow {
+    /// Whose journal.
+    pub node: NodeId,
+    /// Everything up to here was looked through.
+    pub indexed_to: Seq,
+    /// When the newest of that was received, by that node's clock; [`UtcMicros::MIN`] if nothing was yet.
+    pub indexed_at: UtcMicros,
+    /// How far the copy reaches.
+    pub copied: Seq,
 }
 
 impl Coverage {
-    /// Whether nothing that the journal has is missing from the answer.
+    /// Whether nothing that the journal and the copies have is missing from the answer.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.indexed_to == self.journal && !self.rebuilding && self.problem.is_none()
+        let below = self.below.iter().all(|below| below.indexed_to == below.copied);
+        self.indexed_to == self.journal && below && !self.rebuilding && self.problem.is_none()
     }
 }
 

@@ -1,13 +1,14 @@
 //! Making the index anew from the journal, and telling whether two indexes are the same (I7).
 
-use super::day::{Day, Stored};
-use super::projection::{self, IndexError, IndexLimits};
+use super::day::{Day, Stored, millis_of};
+use super::projection::{self, IndexError, IndexLimits, Sources};
+use super::reached::Order;
 use crate::durable::FileError;
-use crate::journal::Journal;
+use crate::model::NodeId;
 use std::{
     fs,
     path::Path,
-    sync::{Arc, atomic::Ordering},
+    sync::atomic::Ordering,
     time::{Duration, Instant},
 };
 use tantivy::{TantivyDocument, TantivyError, schema::Value};
@@ -21,11 +22,11 @@ pub struct Rebuilt {
     pub took: Duration,
 }
 
-/// Makes the index in `dir` anew from the journal of a stopped node. The old one is there until the new one is complete.
+/// Makes the index in `dir` anew from the journals of a stopped node. The old one is there until the new one is complete.
 ///
 /// # Errors
-/// If the journal does not read back or the disk refuses; the old index is as it was.
-pub fn rebuild(dir: &Path, journal: Arc<Journal>, limits: IndexLimits) -> Result<Rebuilt, IndexError> {
+/// If a journal does not read back or the disk refuses; the old index is as it was.
+pub fn rebuild(dir: &Path, sources: Sources, limits: IndexLimits) -> Result<Rebuilt, IndexError> {
     let failed = |doing, path: &Path| {
         let path = path.to_owned();
         move |source| FileError { doing, path, source }
@@ -35,7 +36,7 @@ pub fn rebuild(dir: &Path, journal: Arc<Journal>, limits: IndexLimits) -> Result
         fs::remove_dir_all(&fresh).map_err(failed("remove", &fresh))?;
     }
     let begin = Instant::now();
-    let (shared, thread) = projection::start(&fresh, journal, limits)?;
+    let (shared, thread) = projection::start(&fresh, sources, limits)?;
     shared.stop();
     let joined = thread.join();
     let problem = projection::lock(&shared.progress.problem).take();
@@ -52,12 +53,16 @@ pub fn rebuild(dir: &Path, journal: Arc<Journal>, limits: IndexLimits) -> Result
     Ok(Rebuilt { events, took: begin.elapsed() })
 }
 
-/// Every event that an index holds, by number, each with a hash of all it knows of it: two indexes are the same if and only
-/// if these are.
+/// An event in an index: its number, whose journal it stands in, and a hash of all that is known of it.
+pub type Content = (u64, Option<NodeId>, [u8; 32]);
+
+/// Every event that an index holds, by number and then by whose journal it stands in (`None` for the node's own), each with a hash of
+/// all it knows of it: two indexes are the same if and only if these are. In which order events of one millisecond arrived from several
+/// journals is no part of it.
 ///
 /// # Errors
 /// If it does not read back.
-pub fn contents(dir: &Path) -> Result<Vec<(u64, [u8; 32])>, IndexError> {
+pub fn contents(dir: &Path) -> Result<Vec<Content>, IndexError> {
     let mut all = Vec::new();
     for (_, path) in projection::day_dirs(dir) {
         let failed = |source| IndexError::Index { path: path.clone(), source };
@@ -67,8 +72,8 @@ pub fn contents(dir: &Path) -> Result<Vec<(u64, [u8; 32])>, IndexError> {
     Ok(all)
 }
 
-fn day_contents(path: &Path) -> Result<Vec<(u64, [u8; 32])>, TantivyError> {
-    let day = Day::open(path)?;
+fn day_contents(path: &Path) -> Result<Vec<Content>, TantivyError> {
+    let day = Day::open(path, Order::ByNumber)?;
     let searcher = day.reader.searcher();
     let mut all = Vec::new();
     for segment in searcher.segment_readers() {
@@ -82,12 +87,13 @@ fn day_contents(path: &Path) -> Result<Vec<(u64, [u8; 32])>, TantivyError> {
             let document: TantivyDocument = store.get(doc)?;
             let body = document.get_first(day.fields.body).and_then(|value| value.as_bytes()).unwrap_or_default();
             let mut hasher = blake3::Hasher::new();
-            for column in &columns {
+            hasher.update(&millis_of(columns[0].get_val(doc)).to_le_bytes());
+            for column in &columns[1..] {
                 hasher.update(&column.get_val(doc).to_le_bytes());
             }
             hasher.update(body);
-            let seq = Stored::read(body).map_or(0, |stored| stored.seq.get());
-            all.push((seq, *hasher.finalize().as_bytes()));
+            let (seq, origin) = Stored::read(body).map_or((0, None), |stored| (stored.seq.get(), stored.origin));
+            all.push((seq, origin, *hasher.finalize().as_bytes()));
         }
     }
     Ok(all)

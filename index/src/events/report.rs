@@ -77,7 +77,7 @@ pub(super) fn report(shared: &Shared, recent: &Recent, events: Vec<Event>) -> Ve
                     if let Some(number) = named {
                         begun.insert(number, place);
                     }
-                    Fate::Begun(shared.journal.append(event.into_record(now)), time, named)
+                    Fate::Begun(shared.sources.own.append(event.into_record(now)), time, named)
                 }
             },
         };
@@ -92,7 +92,7 @@ pub(super) fn report(shared: &Shared, recent: &Recent, events: Vec<Event>) -> Ve
                 _ => Err(ReportError::CatchingUp),
             },
             Fate::Begun(ticket, time, named) => ticket.wait().map_err(ReportError::from).map(|seq| {
-                let id = EventId::new(time, shared.journal.node(), seq);
+                let id = EventId::new(time, shared.sources.own.node(), seq);
                 if let Some(number) = named {
                     reports.insert(number, (seq, id));
                 }
@@ -145,7 +145,7 @@ fn in_index(shared: &Shared, number: u64, time: UtcMicros) -> Result<Option<Kept
     for (ordinal, segment) in searcher.segment_readers().iter().enumerate() {
         let docs = weight.scorer(segment, 1.0)?;
         if docs.doc() != TERMINATED {
-            return ask::read(&searcher, day.fields.body, shared.journal.node(), DocAddress::new(ordinal as u32, docs.doc()));
+            return ask::read(&searcher, day.fields.body, shared.sources.own.node(), DocAddress::new(ordinal as u32, docs.doc()));
         }
     }
     Ok(None)

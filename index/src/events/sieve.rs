@@ -225,6 +225,8 @@ pub(super) struct Narrow {
     pub(super) to: u64,
     pub(super) hours: Option<[bool; 24]>,
     pub(super) region: Option<u64>,
+    /// In whose journals the events stand, by number.
+    pub(super) origins: Option<Vec<u64>>,
 }
 
 /// See the module. What is `None` or empty lets everything pass.

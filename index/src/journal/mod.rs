@@ -20,6 +20,7 @@
 //! Files: `00000000000000000001.journal`, named by the first sequence number inside; `segment` and `record` describe the bytes.
 
 mod batch;
+mod bell;
 mod check;
 mod copy;
 mod error;
@@ -34,6 +35,7 @@ mod sim;
 mod writer;
 
 pub use batch::{Batch, Gathered, History, MAX_BATCH_BYTES, MIN_BATCH_BYTES};
+pub use bell::Bell;
 pub use check::Verified;
 pub use copy::{Applied, Copies, CopyError, CopyLimits, JournalCopy, MAX_COPIES};
 pub use error::JournalError;

@@ -1,12 +1,14 @@
-//! The thread that writes the index: reads the journal in order, puts its events into their days, and commits as seldom as the promise
+//! The thread that writes the index: reads each journal in order, puts its events into their days, and commits as seldom as the promise
 //! of finding them within a second allows.
 
 use super::{
     super::{
         day::{Day, day_of},
+        event::NEWEST,
         glimpse::Glimpse,
+        reached::{Order, Origin, Reached},
     },
-    DayReader, IndexError, Shared, day_dirs, day_name, lock, mend,
+    DayReader, IndexError, Mark, Marks, Shared, Source, day_dirs, day_name, lock, mend,
 };
 use crate::{
     durable,
@@ -31,16 +33,19 @@ const COMMIT_LATEST: Duration = Duration::from_millis(650);
 const COMMIT_BEHIND: Duration = Duration::from_millis(350);
 /// Events after which one is made in any case.
 const COMMIT_EVENTS: u64 = 50_000;
-/// Records read in one go.
+/// Records read in one go, of all journals together, and at least so many of each that has more.
 const BATCH: u64 = 20_000;
+const BATCH_LEAST: u64 = 1000;
 /// Days that are written to at once: each takes memory. Late events of many days take turns.
 const WRITING_DAYS: usize = 3;
+/// A copy that did not read back is tried again so much later.
+const STUCK: Duration = Duration::from_secs(30);
 /// How often the note of what is complete is renewed.
 const NOTE_EVERY: Duration = Duration::from_secs(5);
 /// A day that nothing was added to for so long gives its writer back.
 const REST_AFTER: Duration = Duration::from_secs(60);
-/// The layout of the index's files. Another one means: make it anew.
-const LAYOUT: u32 = 2;
+/// The layout of the index's files, of one journal and of several. Another one means: make it anew.
+const LAYOUT: [u32; 2] = [2, 3];
 
 #[derive(Serialize, Deserialize)]
 struct Note {
@@ -48,6 +53,9 @@ struct Note {
     node: NodeId,
     complete_to: Seq,
     at: UtcMicros,
+    /// How far in the copies, of whichever nodes.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    below: BTreeMap<NodeId, Mark>,
 }
 
 /// The writing side: see the module.
@@ -56,8 +64,10 @@ pub(super) struct Follower {
     pub(super) days: BTreeMap<i64, Day>,
     /// When each writing day was last added to.
     pub(super) touched: BTreeMap<i64, Instant>,
-    pub(super) cursor: Seq,
-    pub(super) cursor_at: UtcMicros,
+    /// How far each journal was read.
+    pub(super) marks: Marks,
+    /// Copies that did not read back, and when each is tried again: the others go on.
+    stuck: BTreeMap<NodeId, Instant>,
     pub(super) broken: BTreeSet<i64>,
     pub(super) waiting: u64,
     pub(super) waiting_since: Option<Instant>,
@@ -72,13 +82,24 @@ fn patience_after(commit: Duration) -> Duration {
     spare.max((commit / 2).min(COMMIT_BEHIND))
 }
 
+/// Whether what is known of a copy, by its node, is of another one than there is now: a person had it begun anew.
+fn is_of_another(source: &Source, begun: impl Fn(NodeId) -> Option<u32>) -> bool {
+    source.origin.and_then(begun).is_some_and(|known| known != source.begun)
+}
+
+/// When an event is put in. What another node dates far into the future is put in within five minutes, where it is found: a directory
+/// for each day that somebody invents would fill the disk.
+pub(super) fn filed_at(glimpse: &Glimpse<'_>, origin: Origin) -> UtcMicros {
+    if origin.is_some() { glimpse.time.min(UtcMicros::now() + NEWEST) } else { glimpse.time }
+}
+
 impl Follower {
     pub(super) fn open(shared: Arc<Shared>) -> Result<Self, IndexError> {
         let mut follower = Self {
             days: BTreeMap::new(),
             touched: BTreeMap::new(),
-            cursor: Seq::ZERO,
-            cursor_at: UtcMicros::MIN,
+            marks: Marks::none(),
+            stuck: BTreeMap::new(),
             broken: BTreeSet::new(),
             waiting: 0,
             waiting_since: None,
@@ -89,13 +110,19 @@ impl Follower {
         let root = follower.shared.root.clone();
         let note: Option<Note> =
             durable::read(&root.join("complete.json"))?.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let sources = follower.shared.sources.list();
+        let other = |note: &Note| sources.iter().any(|source| is_of_another(source, |node| Some(note.below.get(&node)?.begun)));
         let ours = |note: &Note| {
-            note.layout == LAYOUT
-                && note.node == follower.shared.journal.node()
-                && note.complete_to <= follower.shared.journal.tail()
+            note.layout == follower.layout()
+                && note.node == follower.shared.sources.own.node()
+                && note.complete_to <= follower.shared.sources.own.tail()
+                && !other(note)
         };
         match note {
-            Some(note) if ours(&note) => (follower.cursor, follower.cursor_at) = (note.complete_to, note.at),
+            Some(note) if ours(&note) => {
+                let own = Mark { seq: note.complete_to, at: note.at, begun: 0 };
+                follower.marks = Marks { own, below: note.below };
+            }
             Some(_) => {
                 tracing::warn!(path = %root.display(), "the event index belongs to another journal or layout; it is made anew");
                 follower.discard_all()?;
@@ -109,11 +136,22 @@ impl Follower {
     }
 
     fn open_days(&mut self) -> Result<(), IndexError> {
+        let sources = self.shared.sources.list();
         for (number, path) in day_dirs(&self.shared.root) {
-            match Day::open(&path) {
-                // A day beyond the journal's end is of a journal that was put back from an older copy.
-                Ok(day) if day.complete_to <= self.shared.journal.tail() => self.publish(number, day),
-                Ok(_) => self.set_aside(number, "it knows records that the journal does not have"),
+            match Day::open(&path, self.order()) {
+                // A day beyond the journal's end is of a journal that was put back from an older copy. A copy may be shorter: it is
+                // fetched again.
+                Ok(day) if day.complete_to.own > self.shared.sources.own.tail() => {
+                    self.set_aside(number, "it knows records that the journal does not have");
+                }
+                Ok(day)
+                    if sources
+                        .iter()
+                        .any(|source| is_of_another(source, |node| Some(day.complete_to.below.get(&node)?.begun))) =>
+                {
+                    self.set_aside(number, "it knows records of a copy that was begun anew since");
+                }
+                Ok(day) => self.publish(number, day),
                 Err(error) => self.set_aside(number, &error.to_string()),
             }
         }
@@ -156,9 +194,7 @@ impl Follower {
                     patience = (patience * 2).min(Duration::from_secs(30));
                 }
             }
-            if self.shared.stopping()
-                && (self.cursor >= self.shared.journal.tail() || lock(&self.shared.progress.problem).is_some())
-            {
+            if self.shared.stopping() && (self.is_current() || lock(&self.shared.progress.problem).is_some()) {
                 break;
             }
         }
@@ -177,11 +213,10 @@ impl Follower {
     /// Reads on, and commits when it is time.
     fn turn(&mut self) -> Result<(), IndexError> {
         let due = self.waiting_since.map_or(COMMIT_LATEST, |since| self.patience.saturating_sub(since.elapsed()));
-        let tail =
-            if self.shared.stopping() { self.shared.journal.tail() } else { self.shared.journal.wait_beyond(self.cursor, due) };
-        if tail > self.cursor {
-            self.take(tail.min(Seq::new(self.cursor.get() + BATCH)))?;
+        if !self.shared.stopping() {
+            self.shared.sources.wait(self.marks.own.seq, |source| self.has_more(source), due);
         }
+        self.read_on()?;
         let waited = self.waiting_since.is_some_and(|since| since.elapsed() >= self.patience);
         if waited || self.waiting >= COMMIT_EVENTS {
             self.commit()?;
@@ -193,14 +228,30 @@ impl Follower {
         Ok(())
     }
 
-    fn take(&mut self, to: Seq) -> Result<(), IndexError> {
-        let journal = Arc::clone(&self.shared.journal);
+    /// Reads a turn of each journal that has more.
+    fn read_on(&mut self) -> Result<(), IndexError> {
+        let sources = self.shared.sources.list();
+        let anew = |source: &Source| is_of_another(source, |node| Some(self.marks.below.get(&node)?.begun));
+        if sources.iter().any(anew) {
+            self.start_anew()?;
+        }
+        let longer: Vec<&Source> = sources.iter().filter(|source| self.has_more(source)).collect();
+        let turn = (BATCH / longer.len().max(1) as u64).max(BATCH_LEAST);
+        for source in longer {
+            let to = Seq::new(self.marks.of(source.origin).seq.get() + turn).min(source.history.head().0);
+            self.take(source, to)?;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, source: &Source, to: Seq) -> Result<(), IndexError> {
         let mut failed = Ok(());
-        let mut last = (self.cursor, self.cursor_at);
-        journal.visit(self.cursor.next(), to, |seen| {
+        let before = self.marks.of(source.origin);
+        let mut last = Mark { begun: source.begun, ..before };
+        let visited = source.history.visit(before.seq.next(), to, &mut |seen| {
             let (seq, at) = (seen.seq, seen.at);
             if let Some(glimpse) = Glimpse::of(seen) {
-                match self.add(&glimpse, last.0) {
+                match self.add(&glimpse, source, last) {
                     Ok(()) => {}
                     Err(error) => {
                         failed = Err(error);
@@ -208,28 +259,45 @@ impl Follower {
                     }
                 }
             }
-            last = (seq, at);
+            last = Mark { seq, at, begun: source.begun };
             ControlFlow::Continue(())
-        })?;
-        (self.cursor, self.cursor_at) = last;
+        });
+        // What was read before something failed is in, and need not be read again.
+        self.marks.set(source.origin, last);
+        match (visited, source.origin) {
+            (Err(error), Some(node)) => {
+                if self.stuck.insert(node, Instant::now() + STUCK).is_none() {
+                    tracing::error!(%node, %error, "a copy does not read back: what its node told from there on is not found until it does");
+                }
+            }
+            (Err(error), None) => return Err(error.into()),
+            (Ok(()), Some(node)) if self.stuck.remove(&node).is_some() => {
+                tracing::info!(%node, "the copy reads back again");
+            }
+            (Ok(()), _) => {}
+        }
         failed
     }
 
-    fn add(&mut self, glimpse: &Glimpse<'_>, before: Seq) -> Result<(), IndexError> {
-        let number = day_of(glimpse.time);
+    fn add(&mut self, glimpse: &Glimpse<'_>, source: &Source, before: Mark) -> Result<(), IndexError> {
+        let time = filed_at(glimpse, source.origin);
+        let number = day_of(time);
         if number < self.oldest_kept() {
             return Ok(());
         }
         if !self.days.contains_key(&number) {
             let path = self.shared.root.join(day_name(number));
-            let day = Day::open(&path).map_err(|source| IndexError::Index { path, source })?;
+            let day = Day::open(&path, self.order()).map_err(|source| IndexError::Index { path, source })?;
             self.publish(number, day);
         }
         if !self.touched.contains_key(&number) && self.touched.len() >= WRITING_DAYS {
-            self.make_room(before)?;
+            let mut marks = self.marks.clone();
+            marks.set(source.origin, before);
+            self.make_room(&marks.reached())?;
         }
         let Some(day) = self.days.get_mut(&number) else { return Ok(()) };
-        let added = day.add(glimpse).map_err(|source| IndexError::Index { path: day.path.clone(), source })?;
+        let added =
+            day.add(glimpse, source.origin, time).map_err(|source| IndexError::Index { path: day.path.clone(), source })?;
         if day.is_writing() {
             self.touched.insert(number, Instant::now());
         }
@@ -242,7 +310,7 @@ impl Follower {
     }
 
     /// The writing day that was left alone longest gives its place to another.
-    fn make_room(&mut self, complete_to: Seq) -> Result<(), IndexError> {
+    fn make_room(&mut self, complete_to: &Reached) -> Result<(), IndexError> {
         let Some(number) = self.touched.iter().min_by_key(|(_, at)| **at).map(|(number, _)| *number) else { return Ok(()) };
         self.touched.remove(&number);
         match self.days.get_mut(&number) {
@@ -253,8 +321,9 @@ impl Follower {
 
     pub(super) fn commit(&mut self) -> Result<(), IndexError> {
         let begun = Instant::now();
+        let reached = self.marks.reached();
         for day in self.days.values_mut().filter(|day| day.is_dirty()) {
-            day.commit(self.cursor).map_err(|source| IndexError::Index { path: day.path.clone(), source })?;
+            day.commit(&reached).map_err(|source| IndexError::Index { path: day.path.clone(), source })?;
         }
         self.patience = patience_after(begun.elapsed());
         (self.waiting, self.waiting_since) = (0, None);
@@ -266,17 +335,36 @@ impl Follower {
     }
 
     fn tell(&self) {
-        self.shared.progress.seq.store(self.cursor.get(), Ordering::Relaxed);
-        self.shared.progress.at.store(self.cursor_at.as_micros(), Ordering::Relaxed);
+        self.shared.progress.tell(&self.marks);
     }
 
-    fn note(&mut self) -> Result<(), IndexError> {
-        let note = Note { layout: LAYOUT, node: self.shared.journal.node(), complete_to: self.cursor, at: self.cursor_at };
+    pub(super) fn note(&mut self) -> Result<(), IndexError> {
+        let Marks { own, below } = self.marks.clone();
+        let node = self.shared.sources.own.node();
+        let note = Note { layout: self.layout(), node, complete_to: own.seq, at: own.at, below };
         let text = serde_json::to_vec(&note).unwrap_or_default();
         durable::replace(&self.shared.root.join("complete.json"), &text, 0o600)?;
         self.noted = Instant::now();
         self.forget_old();
         Ok(())
+    }
+
+    fn layout(&self) -> u32 {
+        LAYOUT[usize::from(self.shared.sources.several())]
+    }
+
+    pub(super) fn order(&self) -> Order {
+        Order::of_journals(self.shared.sources.several())
+    }
+
+    /// Whether a journal goes further than it was read, and can be read.
+    fn has_more(&self, source: &Source) -> bool {
+        let stuck = source.origin.and_then(|node| self.stuck.get(&node)).is_some_and(|until| Instant::now() < *until);
+        !stuck && source.history.head().0 > self.marks.of(source.origin).seq
+    }
+
+    fn is_current(&self) -> bool {
+        !self.shared.sources.list().iter().any(|source| self.has_more(source))
     }
 
     fn oldest_kept(&self) -> i64 {
@@ -298,10 +386,11 @@ impl Follower {
 
     fn rest_days(&mut self) -> Result<(), IndexError> {
         let idle: Vec<i64> = self.touched.iter().filter(|(_, at)| at.elapsed() > REST_AFTER).map(|(number, _)| *number).collect();
+        let reached = self.marks.reached();
         for number in idle {
             self.touched.remove(&number);
             if let Some(day) = self.days.get_mut(&number) {
-                day.rest(self.cursor).map_err(|source| IndexError::Index { path: day.path.clone(), source })?;
+                day.rest(&reached).map_err(|source| IndexError::Index { path: day.path.clone(), source })?;
             }
         }
         Ok(())
@@ -309,8 +398,9 @@ impl Follower {
 
     fn finish(&mut self) -> Result<(), IndexError> {
         self.commit()?;
+        let reached = self.marks.reached();
         for day in self.days.values_mut() {
-            day.rest(self.cursor).map_err(|source| IndexError::Index { path: day.path.clone(), source })?;
+            day.rest(&reached).map_err(|source| IndexError::Index { path: day.path.clone(), source })?;
         }
         self.note()
     }

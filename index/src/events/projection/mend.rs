@@ -1,10 +1,10 @@
-//! Days of the index that do not work are moved aside and made again from the journal, while the others serve.
+//! Days of the index that do not work are moved aside and made again from the journals, while the others serve.
 
 use super::{
     super::day::{Day, day_of},
     super::glimpse::Glimpse,
-    IndexError, day_dirs, day_name,
-    follower::Follower,
+    IndexError, Marks, day_dirs, day_name,
+    follower::{Follower, filed_at},
     lock,
 };
 use crate::{durable::FileError, journal::Seq};
@@ -39,12 +39,12 @@ impl Follower {
         let root = self.shared.root.clone();
         for number in std::mem::take(&mut self.touched).into_keys() {
             self.days.remove(&number);
-            match Day::open(&root.join(day_name(number))) {
+            match Day::open(&root.join(day_name(number)), self.order()) {
                 Ok(day) => self.publish(number, day),
                 Err(error) => self.set_aside(number, &error.to_string()),
             }
         }
-        self.cursor = Seq::new(self.shared.progress.seq.load(Ordering::Relaxed));
+        self.marks = self.shared.progress.told();
         (self.waiting, self.waiting_since) = (0, None);
     }
 
@@ -78,21 +78,40 @@ impl Follower {
         if path.exists() {
             fs::remove_dir_all(&path).map_err(|source| FileError { doing: "remove", path: path.clone(), source })?;
         }
-        let mut day = Day::open(&path).map_err(failed)?;
+        let mut day = Day::open(&path, self.order()).map_err(failed)?;
         let mut result = Ok(());
-        self.shared.journal.visit(Seq::new(1), self.cursor, |seen| {
-            if let Some(glimpse) = Glimpse::of(seen)
-                && day_of(glimpse.time) == number
-                && let Err(error) = day.add(&glimpse)
-            {
-                result = Err(error);
-                return ControlFlow::Break(());
-            }
-            ControlFlow::Continue(())
-        })?;
-        result.and_then(|()| day.rest(self.cursor)).map_err(failed)?;
+        for source in self.shared.sources.list() {
+            let to = self.marks.of(source.origin).seq;
+            source.history.visit(Seq::new(1), to, &mut |seen| {
+                if let Some(glimpse) = Glimpse::of(seen)
+                    && let time = filed_at(&glimpse, source.origin)
+                    && day_of(time) == number
+                    && let Err(error) = day.add(&glimpse, source.origin, time)
+                {
+                    result = Err(error);
+                    return ControlFlow::Break(());
+                }
+                ControlFlow::Continue(())
+            })?;
+        }
+        result.and_then(|()| day.rest(&self.marks.reached())).map_err(failed)?;
         self.publish(number, day);
         Ok(())
+    }
+
+    /// Makes all of it anew, because a person had the copy of a node begun anew: what the index has of the earlier one is of no journal
+    /// any more.
+    pub(super) fn start_anew(&mut self) -> Result<(), IndexError> {
+        tracing::warn!(path = %self.shared.root.display(), "a copy was begun anew, so the index of events is made anew from all journals");
+        self.shared.days.write().unwrap_or_else(PoisonError::into_inner).clear();
+        self.days.clear();
+        self.touched.clear();
+        self.broken.clear();
+        self.marks = Marks::none();
+        (self.waiting, self.waiting_since) = (0, None);
+        self.shared.progress.tell(&self.marks);
+        self.discard_all()?;
+        self.note()
     }
 
     pub(super) fn discard_all(&self) -> Result<(), IndexError> {

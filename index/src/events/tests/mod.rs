@@ -1,5 +1,6 @@
 //! The index as its users see it, on a real journal and real files.
 
+mod several;
 mod ways;
 
 use super::*;
@@ -207,7 +208,7 @@ fn an_index_that_is_stopped_anywhere_goes_on_without_loss_or_double() {
     assert_eq!(ask(&events, "").total, Total { count: 250, exact: true });
     drop(events);
     let before = contents(&room.index()).expect("readable");
-    let rebuilt = rebuild(&room.index(), Arc::clone(&room.journal), IndexLimits::default()).expect("made anew");
+    let rebuilt = rebuild(&room.index(), Sources::own(Arc::clone(&room.journal)), IndexLimits::default()).expect("made anew");
     assert_eq!((rebuilt.events, contents(&room.index()).expect("readable")), (250, before), "I7");
 }
 

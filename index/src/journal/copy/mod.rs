@@ -24,6 +24,7 @@ pub use error::CopyError;
 pub use set::{Copies, MAX_COPIES};
 
 use super::batch::{Batch, Gathered, Gathering, History, News};
+use super::bell::Bell;
 use super::medium::Medium;
 use super::record::{Hash, Seq};
 use super::segment::{Header, SECTOR, SegmentFile};
@@ -64,6 +65,10 @@ pub struct JournalCopy {
     pen: Mutex<Pen>,
     /// Another copy took this one's place.
     retired: AtomicBool,
+    /// How many copies of this node a person set aside before this one.
+    begun_anew: u32,
+    /// That of all copies of this centre.
+    bell: Arc<Bell>,
 }
 
 /// What readers see: durable records only.
@@ -93,7 +98,12 @@ pub struct Applied {
 }
 
 impl JournalCopy {
-    fn open(medium: Arc<dyn Medium>, node: NodeId, limits: CopyLimits) -> Result<Self, JournalError> {
+    fn open(
+        medium: Arc<dyn Medium>,
+        node: NodeId,
+        limits: CopyLimits,
+        (begun_anew, bell): (u32, Arc<Bell>),
+    ) -> Result<Self, JournalError> {
         let (files, pen) = recover::recover(&*medium, node)?;
         Ok(Self {
             node,
@@ -103,6 +113,8 @@ impl JournalCopy {
             grown: Condvar::new(),
             pen: Mutex::new(pen),
             retired: AtomicBool::new(false),
+            begun_anew,
+            bell,
         })
     }
 
@@ -124,6 +136,7 @@ impl JournalCopy {
         (files.tail, files.hash, files.at) = (news.tail, news.hash, Some(news.at));
         drop(files);
         self.grown.notify_all();
+        self.bell.ring();
         Ok(Applied { new: news.count, tail: news.tail })
     }
 
@@ -131,6 +144,12 @@ impl JournalCopy {
     #[must_use]
     pub fn newest_at(&self) -> Option<UtcMicros> {
         lock(&self.files).at
+    }
+
+    /// How often a person had the copy of this node begun anew ([`Copies::begin_anew`]): a projection of an earlier one is none of this one.
+    #[must_use]
+    pub fn begun_anew(&self) -> u32 {
+        self.begun_anew
     }
 
     /// Reads every file and checks every batch, record and link of the chain.

@@ -1,7 +1,7 @@
 //! All the copies that a centre keeps, a directory each.
 
 use super::super::medium::{Medium, RealMedium};
-use super::super::{JournalError, SimDisk, batch::History, lock};
+use super::super::{Bell, JournalError, SimDisk, batch::History, lock};
 use super::{CopyError, CopyLimits, JournalCopy};
 use crate::model::NodeId;
 use std::{
@@ -18,6 +18,7 @@ pub struct Copies {
     medium: Arc<dyn Medium>,
     limits: CopyLimits,
     open: Mutex<BTreeMap<NodeId, Arc<JournalCopy>>>,
+    bell: Arc<Bell>,
 }
 
 impl Copies {
@@ -41,10 +42,10 @@ impl Copies {
 
     fn open_on(medium: Arc<dyn Medium>, limits: CopyLimits) -> Result<Self, JournalError> {
         let names = medium.list().map_err(JournalError::io("list", medium.path("")))?;
-        let copies = Self { medium, limits, open: Mutex::default() };
+        let copies = Self { medium, limits, open: Mutex::default(), bell: Arc::default() };
         for node in names.iter().filter_map(|name| name.parse().ok()) {
             if let Err(error) = copies.of(node) {
-                tracing::error!(%node, %error, "the copy of a node's journal does not open: move its directory away to fetch it anew");
+                tracing::error!(%node, %error, "the copy of a node's journal does not open: move its directory away to fetch it anew, and have the index of events made anew (haohe events rebuild)");
             }
         }
         Ok(copies)
@@ -64,9 +65,21 @@ impl Copies {
         }
         let name = node.to_string();
         let medium = self.medium.below(&name).map_err(JournalError::io("create", self.medium.path(&name)))?;
-        let copy = Arc::new(JournalCopy::open(medium, node, self.limits)?);
+        let names = self.medium.list().map_err(JournalError::io("list", self.medium.path("")))?;
+        let aside = |other: &&String| other.strip_prefix(&name).is_some_and(|rest| rest.starts_with('.'));
+        let begun_anew = names.iter().filter(aside).count() as u32;
+        let copy = JournalCopy::open(medium, node, self.limits, (begun_anew, Arc::clone(&self.bell)))?;
+        let copy = Arc::new(copy);
         open.insert(node, Arc::clone(&copy));
+        drop(open);
+        self.bell.ring();
         Ok(copy)
+    }
+
+    /// Rung when any of the copies grew, or another is kept.
+    #[must_use]
+    pub fn bell(&self) -> &Arc<Bell> {
+        &self.bell
     }
 
     /// The copies that are open, by node.
