@@ -6,9 +6,11 @@ use super::{
         day::{Day, day_of},
         event::NEWEST,
         glimpse::Glimpse,
-        reached::{Order, Origin, Reached},
+        reached::{Order, Origin},
     },
-    DayReader, IndexError, Mark, Marks, Shared, Source, day_dirs, day_name, lock, mend,
+    DayReader, IndexError, Mark, Marks, Shared, Source, day_dirs, day_name,
+    late::Late,
+    lock, mend,
 };
 use crate::{
     durable,
@@ -19,8 +21,7 @@ use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    ops::ControlFlow,
-    sync::{Arc, PoisonError, atomic::Ordering},
+    sync::{Arc, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -36,10 +37,6 @@ const COMMIT_EVENTS: u64 = 50_000;
 /// Records read in one go, of all journals together, and at least so many of each that has more.
 const BATCH: u64 = 20_000;
 const BATCH_LEAST: u64 = 1000;
-/// Days that are written to at once: each takes memory. Late events of many days take turns.
-const WRITING_DAYS: usize = 3;
-/// A copy that did not read back is tried again so much later.
-const STUCK: Duration = Duration::from_secs(30);
 /// How often the note of what is complete is renewed.
 const NOTE_EVERY: Duration = Duration::from_secs(5);
 /// A day that nothing was added to for so long gives its writer back.
@@ -67,7 +64,9 @@ pub(super) struct Follower {
     /// How far each journal was read.
     pub(super) marks: Marks,
     /// Copies that did not read back, and when each is tried again: the others go on.
-    stuck: BTreeMap<NodeId, Instant>,
+    pub(super) stuck: BTreeMap<NodeId, Instant>,
+    /// Events that the marks are beyond and that are in no writer yet.
+    pub(super) late: Late,
     pub(super) broken: BTreeSet<i64>,
     pub(super) waiting: u64,
     pub(super) waiting_since: Option<Instant>,
@@ -100,6 +99,7 @@ impl Follower {
             touched: BTreeMap::new(),
             marks: Marks::none(),
             stuck: BTreeMap::new(),
+            late: Late::default(),
             broken: BTreeSet::new(),
             waiting: 0,
             waiting_since: None,
@@ -218,7 +218,7 @@ impl Follower {
         }
         self.read_on()?;
         let waited = self.waiting_since.is_some_and(|since| since.elapsed() >= self.patience);
-        if waited || self.waiting >= COMMIT_EVENTS {
+        if waited || self.waiting >= COMMIT_EVENTS || self.late.is_full() {
             self.commit()?;
         }
         if self.waiting == 0 {
@@ -229,7 +229,7 @@ impl Follower {
     }
 
     /// Reads a turn of each journal that has more.
-    fn read_on(&mut self) -> Result<(), IndexError> {
+    pub(super) fn read_on(&mut self) -> Result<(), IndexError> {
         let sources = self.shared.sources.list();
         let anew = |source: &Source| is_of_another(source, |node| Some(self.marks.below.get(&node)?.begun));
         if sources.iter().any(anew) {
@@ -244,83 +244,9 @@ impl Follower {
         Ok(())
     }
 
-    fn take(&mut self, source: &Source, to: Seq) -> Result<(), IndexError> {
-        let mut failed = Ok(());
-        let before = self.marks.of(source.origin);
-        let mut last = Mark { begun: source.begun, ..before };
-        let visited = source.history.visit(before.seq.next(), to, &mut |seen| {
-            let (seq, at) = (seen.seq, seen.at);
-            if let Some(glimpse) = Glimpse::of(seen) {
-                match self.add(&glimpse, source, last) {
-                    Ok(()) => {}
-                    Err(error) => {
-                        failed = Err(error);
-                        return ControlFlow::Break(());
-                    }
-                }
-            }
-            last = Mark { seq, at, begun: source.begun };
-            ControlFlow::Continue(())
-        });
-        // What was read before something failed is in, and need not be read again.
-        self.marks.set(source.origin, last);
-        match (visited, source.origin) {
-            (Err(error), Some(node)) => {
-                if self.stuck.insert(node, Instant::now() + STUCK).is_none() {
-                    tracing::error!(%node, %error, "a copy does not read back: what its node told from there on is not found until it does");
-                }
-            }
-            (Err(error), None) => return Err(error.into()),
-            (Ok(()), Some(node)) if self.stuck.remove(&node).is_some() => {
-                tracing::info!(%node, "the copy reads back again");
-            }
-            (Ok(()), _) => {}
-        }
-        failed
-    }
-
-    fn add(&mut self, glimpse: &Glimpse<'_>, source: &Source, before: Mark) -> Result<(), IndexError> {
-        let time = filed_at(glimpse, source.origin);
-        let number = day_of(time);
-        if number < self.oldest_kept() {
-            return Ok(());
-        }
-        if !self.days.contains_key(&number) {
-            let path = self.shared.root.join(day_name(number));
-            let day = Day::open(&path, self.order()).map_err(|source| IndexError::Index { path, source })?;
-            self.publish(number, day);
-        }
-        if !self.touched.contains_key(&number) && self.touched.len() >= WRITING_DAYS {
-            let mut marks = self.marks.clone();
-            marks.set(source.origin, before);
-            self.make_room(&marks.reached())?;
-        }
-        let Some(day) = self.days.get_mut(&number) else { return Ok(()) };
-        let added =
-            day.add(glimpse, source.origin, time).map_err(|source| IndexError::Index { path: day.path.clone(), source })?;
-        if day.is_writing() {
-            self.touched.insert(number, Instant::now());
-        }
-        if added {
-            self.shared.progress.added.fetch_add(1, Ordering::Relaxed);
-            self.waiting += 1;
-            self.waiting_since.get_or_insert_with(Instant::now);
-        }
-        Ok(())
-    }
-
-    /// The writing day that was left alone longest gives its place to another.
-    fn make_room(&mut self, complete_to: &Reached) -> Result<(), IndexError> {
-        let Some(number) = self.touched.iter().min_by_key(|(_, at)| **at).map(|(number, _)| *number) else { return Ok(()) };
-        self.touched.remove(&number);
-        match self.days.get_mut(&number) {
-            Some(day) => day.rest(complete_to).map_err(|source| IndexError::Index { path: day.path.clone(), source }),
-            None => Ok(()),
-        }
-    }
-
     pub(super) fn commit(&mut self) -> Result<(), IndexError> {
         let begun = Instant::now();
+        self.take_turns()?;
         let reached = self.marks.reached();
         for day in self.days.values_mut().filter(|day| day.is_dirty()) {
             day.commit(&reached).map_err(|source| IndexError::Index { path: day.path.clone(), source })?;
@@ -367,7 +293,7 @@ impl Follower {
         !self.shared.sources.list().iter().any(|source| self.has_more(source))
     }
 
-    fn oldest_kept(&self) -> i64 {
+    pub(super) fn oldest_kept(&self) -> i64 {
         day_of(UtcMicros::now()) - i64::from(self.shared.limits.keep_days) + 1
     }
 
@@ -396,7 +322,7 @@ impl Follower {
         Ok(())
     }
 
-    fn finish(&mut self) -> Result<(), IndexError> {
+    pub(super) fn finish(&mut self) -> Result<(), IndexError> {
         self.commit()?;
         let reached = self.marks.reached();
         for day in self.days.values_mut() {

@@ -5,6 +5,7 @@ use super::{
     super::glimpse::Glimpse,
     IndexError, Marks, day_dirs, day_name,
     follower::{Follower, filed_at},
+    late::Late,
     lock,
 };
 use crate::{durable::FileError, journal::Seq};
@@ -21,6 +22,7 @@ impl Follower {
         self.shared.days.write().unwrap_or_else(PoisonError::into_inner).remove(&number);
         self.days.remove(&number);
         self.touched.remove(&number);
+        self.late.drop_day(number);
         let path = self.shared.root.join(day_name(number));
         let aside = self.shared.root.join(format!("aside-{}", day_name(number)));
         let _ = fs::remove_dir_all(&aside);
@@ -44,6 +46,7 @@ impl Follower {
                 Err(error) => self.set_aside(number, &error.to_string()),
             }
         }
+        self.late = Late::default();
         self.marks = self.shared.progress.told();
         (self.waiting, self.waiting_since) = (0, None);
     }
@@ -106,6 +109,7 @@ impl Follower {
         self.shared.days.write().unwrap_or_else(PoisonError::into_inner).clear();
         self.days.clear();
         self.touched.clear();
+        self.late = Late::default();
         self.broken.clear();
         self.marks = Marks::none();
         (self.waiting, self.waiting_since) = (0, None);

@@ -8,6 +8,7 @@
 //! - E5: the index never keeps the node from starting, and the journal never waits for it (I10).
 
 mod follower;
+mod late;
 mod mend;
 mod names;
 mod sources;
