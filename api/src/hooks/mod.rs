@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 use std::{
     io::Write,
     net::SocketAddr,
-    ops::ControlFlow,
+    ops::{ControlFlow, Range},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -36,8 +36,10 @@ use url::Url;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Records looked through in one go.
 const BATCH: u64 = 5_000;
-/// Numbers of messages laid aside that are kept in mind.
+/// Messages laid aside that are kept for a person; beyond that the oldest leave the list, counted and with an event.
 const ASIDE: usize = 1_000;
+/// After the first one that left the list, so many more are told as one.
+const LEFT_AT_ONCE: u64 = 100;
 
 /// A hook as the configuration names it.
 #[derive(Clone, Debug)]
@@ -64,6 +66,9 @@ pub struct HookState {
     /// The newest messages that were laid aside, oldest first.
     #[serde(deserialize_with = "asides")]
     pub aside: Vec<Aside>,
+    /// Messages that were laid aside and had to leave the list for newer ones, since ever. Each has its event and its record.
+    #[serde(default)]
+    pub left: u64,
     /// Messages that the receiver took, since ever.
     pub taken: u64,
     /// Why the newest attempt failed; `None` when it did not.
@@ -99,7 +104,7 @@ impl Hooks {
         std::fs::create_dir_all(dir)?;
         let mut all = Vec::new();
         for config in configured {
-            let file = dir.join(format!("{}.json", blake3::hash(config.name.as_bytes()).to_hex().get(..16).unwrap_or_default()));
+            let file = file_of(dir, &config.name);
             let state = Mutex::new(read(&file, journal));
             let (journal, stop) = (Arc::clone(journal), stop.clone());
             let hook = Arc::new(Hook {
@@ -128,6 +133,10 @@ impl Drop for Hooks {
     fn drop(&mut self) {
         self.stop.cancel();
     }
+}
+
+fn file_of(dir: &Path, name: &str) -> PathBuf {
+    dir.join(format!("{}.json", blake3::hash(name.as_bytes()).to_hex().get(..16).unwrap_or_default()))
 }
 
 /// What was kept; a new hook begins with what happens from now on.
@@ -217,7 +226,7 @@ impl Hook {
 
     /// Sends a message until it is taken or laid aside.
     async fn deliver(&self, message: &Message) {
-        let mut attempts = 0;
+        let (mut attempts, mut left) = (0, 0..0);
         loop {
             attempts += 1;
             let ended = self.attempt(message).await;
@@ -234,6 +243,8 @@ impl Hook {
                     let (since, status) = (Some(UtcMicros::now()), ended.status());
                     state.aside.push(Aside { seq: message.seq, since, attempts, status });
                     let excess = state.aside.len().saturating_sub(ASIDE);
+                    left = state.left..state.left + excess as u64;
+                    state.left = left.end;
                     state.aside.drain(..excess);
                 }
             })
@@ -241,7 +252,13 @@ impl Hook {
             match next {
                 Next::Done => return,
                 Next::Again(wait) => tokio::time::sleep(wait).await,
-                Next::LaidAside => return self.say_laid_aside(message, attempts, ended),
+                Next::LaidAside => {
+                    self.say_laid_aside(message, attempts, ended);
+                    if worth_telling(&left) {
+                        self.say_left(left.end);
+                    }
+                    return;
+                }
             }
         }
     }
@@ -315,9 +332,28 @@ impl Hook {
                 ended.words()
             ),
         };
+        self.say(text);
+    }
+
+    fn say_left(&self, left: u64) {
+        let name = &self.config.name;
+        self.say(Text {
+            zh: format!("外发通知“{name}”搁置的消息超过 {ASIDE} 条，最早的 {left} 条已不在清单中，只能在事件检索中查到"),
+            en: format!(
+                "More than {ASIDE} messages of web hook {name:?} are laid aside; {left} older ones have left the list and are found by event search only"
+            ),
+        });
+    }
+
+    fn say(&self, text: Text) {
         let event = Event { text, ..Event::new(UtcMicros::now(), Kind::HookFailed) };
         drop(self.journal.append(event.into_record(UtcMicros::now())));
     }
+}
+
+/// Whether the messages that now left the list, by their count since ever, are told: the first one is, and then every hundredth.
+fn worth_telling(left: &Range<u64>) -> bool {
+    !left.is_empty() && (left.start == 0 || left.end / LEFT_AT_ONCE > left.start / LEFT_AT_ONCE)
 }
 
 /// Writes a small file whole or not at all.

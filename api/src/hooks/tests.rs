@@ -179,6 +179,29 @@ fn numbers_that_an_earlier_version_laid_aside_are_still_known() {
 }
 
 #[tokio::test]
+async fn what_has_to_leave_the_list_for_newer_messages_is_counted_and_told_and_never_silent() {
+    let room = Room::new();
+    let receiver = Receiver::start(&[410]).await;
+    let aside: Vec<u64> = (1..=ASIDE as u64).collect();
+    let full = json!({ "node": room.journal.node(), "seq": 0, "aside": aside, "taken": 0, "failing": null });
+    let dir = room.dir.path().join("hooks");
+    std::fs::create_dir(&dir).expect("a directory");
+    std::fs::write(file_of(&dir, "dispatch"), full.to_string()).expect("written");
+    let hooks = room.hooks(&receiver, "127.0.0.0/8");
+    let newest = room.note("alarm.raised").await;
+    let told = || room.kinds().iter().filter(|kind| *kind == "hook.failed").count();
+    until("one event about the message, one about what left the list", || told() == 2).await;
+    let entries = room.journal.read(Seq::new(1), 100).expect("readable");
+    assert!(entries.iter().any(|entry| entry.body["text"]["zh"].as_str().is_some_and(|text| text.contains("1 条已不在清单中"))));
+    drop(hooks);
+    let hooks = room.hooks(&receiver, "127.0.0.0/8");
+    let state = hooks.states().remove(0).1;
+    assert_eq!((state.aside.len(), state.left), (ASIDE, 1), "a restart forgets neither");
+    assert_eq!((state.aside[0].seq, state.aside[ASIDE - 1].seq), (Seq::new(2), Seq::new(newest)), "the oldest left");
+    assert!(worth_telling(&(0..1)) && !worth_telling(&(1..2)) && worth_telling(&(99..100)) && !worth_telling(&(5..5)));
+}
+
+#[tokio::test]
 async fn a_receiver_outside_the_networks_it_may_be_in_is_told_nothing() {
     let room = Room::new();
     let receiver = Receiver::start(&[200]).await;

@@ -28,6 +28,8 @@ struct HookBody {
     failing: Option<String>,
     /// Messages that were laid aside, oldest first; the newest thousand.
     aside: Vec<AsideBody>,
+    /// Messages that were laid aside and had to leave that list for newer ones, since ever: each is a `hook.failed` event.
+    left: u64,
 }
 
 /// A message that was laid aside.
@@ -69,7 +71,7 @@ fn body(node: &Shared, name: String, state: crate::hooks::HookState) -> HookBody
             alarm: alarm.unwrap_or_default(),
         }
     });
-    HookBody { aside: aside.collect(), taken: state.taken, failing: state.failing, name }
+    HookBody { aside: aside.collect(), left: state.left, taken: state.taken, failing: state.failing, name }
 }
 
 fn why(aside: &Aside) -> Words {

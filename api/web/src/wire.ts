@@ -374,7 +374,7 @@ export type HookAside = {
   kind: string | null;
   alarm: { camera?: number | null; name?: string; rule_name?: string; by?: unknown } | null;
 };
-export type Hooks = { hooks: { name: string; taken: number; failing: string | null; aside: HookAside[] }[] };
+export type Hooks = { hooks: { name: string; taken: number; failing: string | null; aside: HookAside[]; left: number }[] };
 export type RuleRate = {
   days: { from_us: UtcMicros; events: number; alarms: number }[];
   counted_from_us: UtcMicros;

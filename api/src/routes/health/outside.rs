@@ -18,11 +18,17 @@ pub(super) fn problems(node: &Node, now: UtcMicros) -> Vec<Problem> {
 }
 
 fn aside(node: &Node) -> Option<Problem> {
-    let aside: Vec<_> = node.hooks.states().into_iter().flat_map(|(_, state)| state.aside).collect();
+    let states = node.hooks.states();
+    let left: u64 = states.iter().map(|(_, state)| state.left).sum();
+    let aside: Vec<_> = states.into_iter().flat_map(|(_, state)| state.aside).collect();
     (!aside.is_empty()).then(|| {
+        let (zh, en) = match left {
+            0 => Default::default(),
+            left => (format!("；另有 {left} 条已不在清单中"), format!("; {left} more have left the list")),
+        };
         let state = words(
-            format!("{} 条外发通知未送达，已搁置", aside.len()),
-            format!("{} messages to other systems were not delivered and are laid aside", aside.len()),
+            format!("{} 条外发通知未送达，已搁置{zh}", aside.len()),
+            format!("{} messages to other systems were not delivered and are laid aside{en}", aside.len()),
         );
         let remedy = words(
             "请在管理页面的“外发通知”中重发或丢弃",

@@ -1,5 +1,6 @@
 /** Web hooks: what other systems were not told of. Each message is sent again, or given up, by a person. */
 import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { Link } from "@tanstack/react-router";
 import { useState } from "react";
 import { api, type Done, fetched, type Notice, nodeNowUs } from "../api";
 import styles from "../health/Health.module.css";
@@ -45,6 +46,14 @@ export function Hooks() {
             {words("hooks_taken", { n: hook.taken })}
             {hook.failing && ` · ${words("hooks_failing", { why: hook.failing })}`}
           </span>
+          {hook.left > 0 && (
+            <>
+              {" "}
+              <Link to="/events" search={{ r: "30d", k: "hook.failed" }} data-left={hook.left}>
+                {words("hooks_left", { n: hook.left })}
+              </Link>
+            </>
+          )}
         </p>
       ))}
       {hooks.length > 0 && rows.length === 0 && <p>{words("hooks_none")}</p>}

@@ -478,6 +478,7 @@ export const en = {
   hooks_none: "Every message was delivered.",
   hooks_taken: "{n} delivered",
   hooks_failing: "failing now: {why}",
+  hooks_left: "{n} older undelivered messages have left the list; they are among the events",
   hooks_since: "Laid aside",
   hooks_message: "Message",
   hooks_why: "Why",

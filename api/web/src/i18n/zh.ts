@@ -476,6 +476,7 @@ export const zh = {
   hooks_none: "没有未送达的消息。",
   hooks_taken: "已送达 {n} 条",
   hooks_failing: "当前失败：{why}",
+  hooks_left: "另有 {n} 条较早的未送达消息已不在清单中，见事件",
   hooks_since: "搁置于",
   hooks_message: "内容",
   hooks_why: "原因",
