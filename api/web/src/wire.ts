@@ -430,7 +430,7 @@ export type EventsAnswer = {
   /** Not exact: at least so many. */
   total: { count: number; exact: boolean };
   /** How the text was understood when nothing matched as written. */
-  corrected: null | "homophone" | "one_character" | "words";
+  corrected: null | "homophone" | "one_character" | "short_form" | "words";
   facets: null | { kinds: [string, number][]; severities: [string, number][]; cameras: [number, number][]; hours: number[] };
   histogram: EventHistogram | null;
   coverage: EventCoverage;

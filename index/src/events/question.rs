@@ -26,6 +26,17 @@ pub enum Reach {
     Cameras(BTreeSet<CameraId>),
 }
 
+impl Reach {
+    /// Whether the events of this camera may be found.
+    #[must_use]
+    pub fn has(&self, camera: CameraId) -> bool {
+        match self {
+            Self::Everything => true,
+            Self::Cameras(cameras) => cameras.contains(&camera),
+        }
+    }
+}
+
 /// A question.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Question {
@@ -92,13 +103,18 @@ pub enum Understood {
     AsWords,
     /// By sound.
     AsHomophone,
-    /// With one character wrong, missing, too many or exchanged.
+    /// A whole name with one character wrong, missing, too many or exchanged.
+    NameWithOneSlip,
+    /// As a short form: a character of each word.
+    AsShortForm,
+    /// With one character wrong, missing, too many or exchanged, anywhere.
     WithOneSlip,
 }
 
 impl Understood {
     /// From strict to free.
-    pub const ALL: [Self; 4] = [Self::Literally, Self::AsWords, Self::AsHomophone, Self::WithOneSlip];
+    pub const ALL: [Self; 6] =
+        [Self::Literally, Self::AsWords, Self::AsHomophone, Self::NameWithOneSlip, Self::AsShortForm, Self::WithOneSlip];
 
     /// The word for it in the API.
     #[must_use]
@@ -107,7 +123,8 @@ impl Understood {
             Self::Literally => "literal",
             Self::AsWords => "words",
             Self::AsHomophone => "homophone",
-            Self::WithOneSlip => "one_character",
+            Self::AsShortForm => "short_form",
+            Self::NameWithOneSlip | Self::WithOneSlip => "one_character",
         }
     }
 }

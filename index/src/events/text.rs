@@ -2,7 +2,8 @@
 //!
 //! A question's text is cut at blanks into terms; every term must be met, by any of an event's texts. A term is first taken
 //! as it stands. Only if nothing in reach meets it is it taken more freely, one step at a time: as separate words, by sound,
-//! with one slip of a character. So a precise question never gets a vague answer.
+//! as a whole name with one slip of a character, as a short form, with a slip anywhere. So a precise question never gets a vague
+//! answer.
 
 use super::day::Fields;
 use super::question::{MAX_TERMS, Understood};
@@ -17,6 +18,9 @@ use tantivy::{
 const MIN_PINYIN: usize = 3;
 /// Letters from which on they may be initials.
 const MIN_INITIALS: usize = 2;
+
+/// Characters of the longest short form: more are a name with something missing.
+const MAX_SHORT_FORM: usize = 4;
 
 /// One term of a question.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -42,8 +46,12 @@ impl Wanted {
             Understood::Literally => Some(vec![self.literally(fields)]),
             Understood::AsWords => self.as_words(fields, han),
             Understood::AsHomophone if han >= 2 => Some(vec![prefix(fields.pinyin, &words::sound(&self.pieces))?]),
+            Understood::NameWithOneSlip if han >= 3 && han == self.pieces.len() => Some(vec![self.name_with_one_slip(fields)]),
+            Understood::AsShortForm if (2..=MAX_SHORT_FORM).contains(&han) && han == self.pieces.len() => {
+                Some(vec![self.as_short_form(fields)])
+            }
             Understood::WithOneSlip if han >= 3 && han == self.pieces.len() => Some(vec![self.with_one_slip(fields)]),
-            Understood::AsHomophone | Understood::WithOneSlip => None,
+            Understood::AsHomophone | Understood::NameWithOneSlip | Understood::AsShortForm | Understood::WithOneSlip => None,
         }
     }
 
@@ -91,6 +99,46 @@ impl Wanted {
         (conditions.len() > 1).then_some(conditions)
     }
 
+    /// A run of Chinese, from its first character to its last, that was typed with one slip: whoever slips in a name means that
+    /// name, and not another one that has most of it inside.
+    fn name_with_one_slip(&self, fields: Fields) -> Box<dyn Query> {
+        let chars: Vec<&Piece> = self.pieces.iter().collect();
+        let count = chars.len();
+        let without = |at: usize| chars.iter().copied().enumerate().filter(move |(n, _)| *n != at);
+        let mut variants: Vec<Box<dyn Query>> = Vec::new();
+        let mut variant = |length: usize, kept: Vec<(usize, &Piece)>| {
+            let mut terms = terms(fields.places, &kept);
+            terms.push((0, Term::from_field_text(fields.places, words::BEGINS)));
+            terms.push((length - 1, Term::from_field_text(fields.places, words::ENDS)));
+            variants.push(Box::new(PhraseQuery::new_with_offset(terms)));
+        };
+        for at in 0..count {
+            variant(count, without(at).collect());
+            variant(count - 1, without(at).map(|(n, piece)| (if n > at { n - 1 } else { n }, piece)).collect());
+            if at > 0 {
+                let mut swapped = chars.clone();
+                swapped.swap(at - 1, at);
+                variant(count, swapped.into_iter().enumerate().collect());
+            }
+        }
+        for at in 0..=count {
+            variant(
+                count + 1,
+                chars.iter().copied().enumerate().map(|(n, piece)| (if n >= at { n + 1 } else { n }, piece)).collect(),
+            );
+        }
+        any(variants)
+    }
+
+    /// A character of each word, all of one text: 违停 for 违规停车.
+    fn as_short_form(&self, fields: Fields) -> Box<dyn Query> {
+        let chars: Vec<char> = words::han_runs(&self.pieces).concat().chars().collect();
+        all(chars.iter().zip(chars.iter().skip(1)).map(|(one, other)| {
+            let apart = exact(Term::from_field_text(fields.words, &words::short_form(*one, *other)));
+            any([apart, exact(Term::from_field_text(fields.places, &format!("{one}{other}")))])
+        }))
+    }
+
     /// One character wrong, one too many, one missing, or two exchanged.
     fn with_one_slip(&self, fields: Fields) -> Box<dyn Query> {
         let chars = &self.pieces;
@@ -136,9 +184,18 @@ fn phrase(field: Field, pieces: &[Piece]) -> Box<dyn Query> {
     placed(field, &pieces.iter().enumerate().collect::<Vec<_>>())
 }
 
-/// Pieces at places, ascending. Neighbouring Chinese characters are asked for in pairs: far fewer texts have a pair than a
-/// character.
+/// Pieces at places, ascending.
 fn placed(field: Field, pieces: &[(usize, &Piece)]) -> Box<dyn Query> {
+    let terms = terms(field, pieces);
+    match terms.as_slice() {
+        [(_, only)] => exact(only.clone()),
+        _ => Box::new(PhraseQuery::new_with_offset(terms)),
+    }
+}
+
+/// The terms of pieces at places. Neighbouring Chinese characters are asked for in pairs: far fewer texts have a pair than a
+/// character.
+fn terms(field: Field, pieces: &[(usize, &Piece)]) -> Vec<(usize, Term)> {
     let mut terms: Vec<(usize, Term)> = Vec::new();
     let neighbours =
         |a: &(usize, &Piece), b: &(usize, &Piece)| matches!((a.1, b.1), (Piece::Han(_), Piece::Han(_))) && a.0 + 1 == b.0;
@@ -155,10 +212,7 @@ fn placed(field: Field, pieces: &[(usize, &Piece)]) -> Box<dyn Query> {
             (Piece::Gap, _) => {}
         }
     }
-    match terms.as_slice() {
-        [(_, only)] => exact(only.clone()),
-        _ => Box::new(PhraseQuery::new_with_offset(terms)),
-    }
+    terms
 }
 
 fn text_of(pieces: &[(usize, &Piece)]) -> String {

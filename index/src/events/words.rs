@@ -1,8 +1,11 @@
 //! What a text can be found by: its characters in order, its words, and how it sounds.
 //!
 //! - *Characters*: each Chinese character at its place, and each pair of neighbours, so that any piece of a text is found
-//!   as a phrase of pairs, whether or not a dictionary knows it. A run of letters or digits takes one place.
+//!   as a phrase of pairs, whether or not a dictionary knows it. A run of letters or digits takes one place. Where a run of
+//!   Chinese begins and ends is marked, so that a name can be asked for whole.
 //! - *Words*: jieba's, in search mode; Latin letters in lower case and stemmed as English.
+//! - *Short forms*: Chinese shortens a compound to a character of each word, 违规停车 to 违停; words have two characters as a
+//!   rule, so the characters that stand two or three places apart are what such a form is made of.
 //! - *Sound*: pinyin without tones and its initials, from every character on, so that the beginning of what somebody types
 //!   (`nanmeng`, `nmgt`) meets the beginning of a token, wherever in the name it starts.
 //!
@@ -20,6 +23,13 @@ const MAX_SYLLABLES: usize = 10;
 
 /// The dictionary, read at its first use: a quarter of a second and 33 MB.
 static JIEBA: LazyLock<Jieba> = LazyLock::new(Jieba::new);
+
+/// Stands at the place of the first character of a run of Chinese, beside it.
+pub(super) const BEGINS: &str = "^";
+/// The same at the last one.
+pub(super) const ENDS: &str = "$";
+/// How far apart characters of neighbouring words of two stand, if they are not neighbours.
+const APART: [usize; 2] = [2, 3];
 
 /// A piece of a text that takes one place.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -90,16 +100,43 @@ pub(super) fn tokens(text: &str) -> Tokens {
             Piece::Gap => {}
         }
     }
+    mark_edges(&pieces, &mut tokens.places);
     for part in pieces.split(|piece| *piece == Piece::Gap) {
         sounds(part, &mut tokens);
     }
     let han: Vec<String> = han_runs(&pieces);
+    for run in &han {
+        let chars: Vec<char> = run.chars().collect();
+        let apart = |by: usize| chars.iter().zip(chars.iter().skip(by)).map(|(a, b)| short_form(*a, *b)).collect::<Vec<_>>();
+        tokens.words.extend(APART.into_iter().flat_map(apart));
+    }
     tokens.words.extend(han.iter().flat_map(|run| JIEBA.cut_for_search(run, true)).map(|token| token.word.to_owned()));
     for list in [&mut tokens.words, &mut tokens.pinyin, &mut tokens.initials] {
         list.sort_unstable();
         list.dedup();
     }
     tokens
+}
+
+fn mark_edges(pieces: &[Piece], places: &mut Vec<(usize, String)>) {
+    let mut place = 0;
+    for run in pieces.chunk_by(|a, b| matches!((a, b), (Piece::Han(_), Piece::Han(_)))) {
+        match run {
+            [Piece::Gap] => continue,
+            [Piece::Han(_), ..] => {
+                places.push((place, BEGINS.to_owned()));
+                places.push((place + run.len() - 1, ENDS.to_owned()));
+            }
+            _ => {}
+        }
+        place += run.len();
+    }
+    places.sort_by_key(|(place, _)| *place);
+}
+
+/// The token of two characters of which each stands for its word.
+pub(super) fn short_form(one: char, other: char) -> String {
+    format!("{one}~{other}")
 }
 
 /// A run of Chinese in jieba's words, in order.
@@ -197,6 +234,15 @@ mod tests {
             .collect();
         assert_eq!(places[1], places[0]);
         assert_eq!(places[2], places[0] + 1);
+    }
+
+    #[test]
+    fn a_name_has_edges_and_short_forms_and_neither_reaches_into_the_next() {
+        let tokens = tokens("东苑社区/3号楼 违规停车7");
+        let at = |mark: &str| tokens.places.iter().filter(|(_, have)| have == mark).map(|(at, _)| *at).collect::<Vec<_>>();
+        assert_eq!((at(BEGINS), at(ENDS)), (vec![0, 5, 7], vec![3, 6, 10]));
+        assert!(has(&tokens.words, "违~停") && has(&tokens.words, "违~车") && has(&tokens.words, "东~区"));
+        assert!(!tokens.words.iter().any(|word| word.starts_with('楼') && word.contains('~')), "{:?}", tokens.words);
     }
 
     #[test]

@@ -424,6 +424,7 @@ export const en = {
   events_total_least: "{n} or more",
   events_stale: "Searching. Below are the results of the search before",
   corrected_homophone: "Nothing matched as written; searched by sound",
+  corrected_short_form: "Nothing matched as written; taken as a short form",
   corrected_one_character: "Nothing matched as written; one character may differ",
   corrected_words: "Nothing matched whole; searched word by word",
   events_chosen: "{n} chosen",

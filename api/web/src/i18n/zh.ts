@@ -422,6 +422,7 @@ export const zh = {
   events_total_least: "{n} 条以上",
   events_stale: "正在检索，下面是上一次检索的结果",
   corrected_homophone: "没有原样匹配，已按同音字查找",
+  corrected_short_form: "没有原样匹配，已按简称查找",
   corrected_one_character: "没有原样匹配，已容许一字之差",
   corrected_words: "没有整句匹配，已拆词查找",
   events_chosen: "已选 {n} 条",

@@ -42,7 +42,7 @@ const NOTE_EVERY: Duration = Duration::from_secs(5);
 /// A day that nothing was added to for so long gives its writer back.
 const REST_AFTER: Duration = Duration::from_secs(60);
 /// The layout of the index's files, of one journal and of several. Another one means: make it anew.
-const LAYOUT: [u32; 2] = [2, 3];
+const LAYOUT: [u32; 2] = [4, 5];
 
 #[derive(Serialize, Deserialize)]
 struct Note {
