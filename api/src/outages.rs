@@ -5,7 +5,7 @@
 //! as it is, with the time at which it happened. What the ledger says of each camera does not wait for this.
 
 use index::{
-    events::{Event, Kind, Text},
+    events::{CAMERAS, COUNT, Event, Kind, Text},
     journal::Record,
     model::{Camera, CameraId, StreamKind, UtcMicros},
 };
@@ -21,8 +21,6 @@ pub const MANY: usize = 5;
 const QUIET: Duration = Duration::from_secs(3);
 /// However many follow, what is known is told after so long.
 const LONGEST: Duration = Duration::from_secs(20);
-/// Numbers of cameras named in the text.
-const NAMED: usize = 12;
 
 /// What is held back: cameras that went, and cameras that came back. A camera's sub-stream is told of only if its main stream did
 /// not go or come with it.
@@ -110,38 +108,33 @@ pub fn record(events: &[CameraEvent], camera_of: impl Fn(CameraId) -> Option<Cam
         None => (String::new(), String::new()),
     };
     let count = events.len();
-    let numbers: Vec<String> = events.iter().take(NAMED).map(|event| event.stream.camera.to_string()).collect();
-    let more = if count > NAMED { "…" } else { "" };
-    let numbers = format!("{}{more}", numbers.join("、"));
     let down_s = events.iter().filter_map(|event| match event.kind {
         CameraEventKind::Recording { down_s } => Some(down_s),
         _ => None,
     });
     let (kind, text) = match down_s.max() {
         _ if gone => {
-            let zh = format!("{count} 路摄像机同时离线{where_zh}，请检查共用的交换机、供电或网络：{numbers}");
+            let zh = format!("{COUNT} 路摄像机同时离线{where_zh}，请检查共用的交换机、供电或网络：{CAMERAS}");
             let en = format!(
-                "{count} cameras went offline together{where_en}: look at the switch, the power or the network they share: {numbers}"
+                "{COUNT} cameras went offline together{where_en}: look at the switch, the power or the network they share: {CAMERAS}"
             );
             (Kind::CamerasOffline, Text { zh, en })
         }
         Some(longest @ 1..) => {
-            let zh = format!("{count} 路摄像机恢复录像{where_zh}，最长缺失 {longest} 秒：{numbers}");
-            let en = format!("{count} cameras are recorded again{where_en}, after {longest} s at most: {numbers}");
+            let zh = format!("{COUNT} 路摄像机恢复录像{where_zh}，最长缺失 {longest} 秒：{CAMERAS}");
+            let en = format!("{COUNT} cameras are recorded again{where_en}, after {longest} s at most: {CAMERAS}");
             (Kind::CamerasBack, Text { zh, en })
         }
         _ => {
-            let zh = format!("{count} 路摄像机开始录像{where_zh}：{numbers}");
-            let en = format!("{count} cameras began to be recorded{where_en}: {numbers}");
+            let zh = format!("{COUNT} 路摄像机开始录像{where_zh}：{CAMERAS}");
+            let en = format!("{COUNT} cameras began to be recorded{where_en}: {CAMERAS}");
             (Kind::CamerasBack, Text { zh, en })
         }
     };
-    let mut event = Event { place, text, ..Event::new(time, kind) };
+    let cameras = events.iter().map(|event| event.stream.camera).collect();
+    let mut event = Event { cameras, place, text, ..Event::new(time, kind) };
     event.attributes.insert("cameras".to_owned(), count.into());
-    let mut record = event.into_record(now);
-    // For whoever reads the journal: all of them.
-    record.body["camera_numbers"] = events.iter().map(|event| event.stream.camera.number()).collect();
-    record
+    event.into_record(now)
 }
 
 /// The levels that all places begin with.
@@ -201,7 +194,7 @@ mod tests {
         assert_eq!(record.kind, "cameras.offline");
         assert_eq!(record.body["place"], serde_json::json!(["东苑"]), "where all of them stand");
         assert_eq!(record.body["time_us"], 1_000_000, "when the first went");
-        assert!(record.body["text"]["zh"].as_str().is_some_and(|text| text.contains("40 路")), "{record:?}");
+        assert!(record.body["text"]["zh"].as_str().is_some_and(|text| text.contains("{count} 路")), "{record:?}");
         assert_eq!(record.body["camera_numbers"].as_array().map(Vec::len), Some(40));
         assert_eq!(outages.rest(), []);
     }

@@ -92,10 +92,7 @@ pub(super) struct AlarmsBody {
 
 /// Whether somebody who reaches these cameras may know of what happened at this one, or at none.
 pub(super) fn reaches(reach: &Reach, camera: Option<CameraId>) -> bool {
-    match reach {
-        Reach::Everything => true,
-        Reach::Cameras(cameras) => camera.is_some_and(|camera| cameras.contains(&camera)),
-    }
+    *reach == Reach::Everything || camera.is_some_and(|camera| reach.has(camera))
 }
 
 /// The alarms in one's scope.

@@ -79,6 +79,9 @@ pub(super) struct EventBody {
     severity: &'static str,
     #[schema(value_type = Option<u32>)]
     camera: Option<CameraId>,
+    /// Which cameras, where it is about several: those in one's scope.
+    #[schema(value_type = Vec<u32>)]
+    cameras: Vec<CameraId>,
     /// What the camera was called then.
     name: String,
     /// Where it stood then.
@@ -101,7 +104,7 @@ pub(super) struct EventsBody {
     /// For the next page; `null` at the end.
     next: Option<u64>,
     total: TotalBody,
-    /// How the text was understood where it met nothing as written: `words`, `homophone`, `one_character`.
+    /// How the text was understood where it met nothing as written: `words`, `homophone`, `short_form`, `one_character`.
     corrected: Option<&'static str>,
     #[schema(value_type = Option<Value>)]
     facets: Option<Value>,
@@ -274,6 +277,7 @@ impl From<Kept> for EventBody {
             kind_name: words(event.kind.name()),
             severity: event.severity.word(),
             camera: event.camera,
+            cameras: event.cameras,
             name: event.name,
             place: event.place,
             text: said(&event.text, event.kind),

@@ -9,7 +9,7 @@ use super::day::{Stored, day_of, key_from, origin_number};
 use super::plan::{Plan, Scope};
 use super::projection::{DayReader, Shared, lock};
 use super::question::{
-    Answer, AskError, Coverage, CoverageBelow, EXACT_TO, Histogram, MAX_COLUMNS, MAX_PAGE, Question, Total, Understood,
+    Answer, AskError, Coverage, CoverageBelow, EXACT_TO, Histogram, MAX_COLUMNS, MAX_PAGE, Question, Reach, Total, Understood,
 };
 use super::scan::{Newest, scan};
 use super::sieve::{Narrow, Sieve};
@@ -327,7 +327,7 @@ impl Asking<'_> {
 
     fn read(&self, node: crate::model::NodeId, number: i64, at: DocAddress) -> Result<Option<Kept>, TantivyError> {
         let Some(day) = self.days.iter().find(|day| day.number == number) else { return Ok(None) };
-        read(&day.searcher, day.reader.fields.body, node, at)
+        read(&self.question.reach, &day.searcher, day.reader.fields.body, node, at)
     }
 
     /// Reads enough of a day to know whether it works.
@@ -342,6 +342,7 @@ impl Asking<'_> {
 
 /// An event by its place in the index of a node.
 pub(super) fn read(
+    reach: &Reach,
     searcher: &Searcher,
     body: Field,
     node: crate::model::NodeId,
@@ -349,6 +350,6 @@ pub(super) fn read(
 ) -> Result<Option<Kept>, TantivyError> {
     let doc: TantivyDocument = searcher.doc(at)?;
     let stored = doc.get_first(body).and_then(|value| value.as_bytes()).and_then(Stored::read);
-    Ok(stored
-        .and_then(|stored| Kept::read(stored.origin.unwrap_or(node), stored.seq, stored.at, stored.kind.word(), stored.body)))
+    let whose = |stored: &Stored<'_>| stored.origin.unwrap_or(node);
+    Ok(stored.and_then(|stored| Kept::read_within(reach, whose(&stored), stored.seq, stored.at, stored.kind.word(), stored.body)))
 }

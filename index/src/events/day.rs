@@ -37,6 +37,8 @@ const KEY_BITS: u32 = 22;
 pub(super) struct Fields {
     pub(super) key: Field,
     pub(super) camera: Field,
+    /// The cameras of an event about several.
+    pub(super) concerns: Field,
     pub(super) kind: Field,
     pub(super) severity: Field,
     pub(super) region: Field,
@@ -66,6 +68,7 @@ fn schema() -> (Schema, Fields) {
     let fields = Fields {
         key: schema.add_u64_field("key", FAST),
         camera: schema.add_u64_field("camera", INDEXED | FAST),
+        concerns: schema.add_u64_field("concerns", INDEXED | FAST),
         kind: schema.add_u64_field("kind", INDEXED | FAST),
         severity: schema.add_u64_field("severity", INDEXED | FAST),
         region: schema.add_u64_field("region", FAST),
@@ -248,6 +251,9 @@ impl Day {
         };
         doc.add_u64(fields.key, key(time, among));
         doc.add_u64(fields.camera, u64::from(glance.camera.unwrap_or(0)));
+        if glance.camera.is_none() {
+            glance.camera_numbers.iter().for_each(|number| doc.add_u64(fields.concerns, u64::from(*number)));
+        }
         doc.add_u64(fields.kind, glimpse.kind.code());
         doc.add_u64(fields.severity, glimpse.severity().code());
         doc.add_u64(fields.region, glance.region.map_or(0, Region::packed));

@@ -7,6 +7,8 @@
 
 use super::identity::{self, Identity};
 use super::parts::{EventId, Objects, Region, Source, Text};
+use super::question::Reach;
+use super::several;
 use super::{Kind, Severity};
 use crate::journal::{Record, Seq};
 use crate::model::{CameraId, NodeId, UtcMicros};
@@ -35,8 +37,10 @@ pub struct Event {
     pub kind: Kind,
     /// How much it wants attention.
     pub severity: Severity,
-    /// Which camera; `None` if it is about none, or about many.
+    /// Which camera; `None` if it is about none, or about several.
     pub camera: Option<CameraId>,
+    /// Which cameras, where it is about several; otherwise empty. The text then says [`crate::events::COUNT`] and [`crate::events::CAMERAS`].
+    pub cameras: Vec<CameraId>,
     /// What the camera was called then.
     pub name: String,
     /// Where it stood then, outermost first.
@@ -92,6 +96,7 @@ impl Event {
             kind,
             severity: kind.severity(),
             camera: None,
+            cameras: Vec::new(),
             name: String::new(),
             place: Vec::new(),
             text: Text::default(),
@@ -164,6 +169,7 @@ impl Event {
         let body = Body {
             time_us: (self.time != now).then_some(self.time),
             camera: self.camera,
+            camera_numbers: self.cameras,
             name: self.name,
             place: self.place,
             severity: (self.severity != self.kind.severity()).then(|| self.severity.word().to_owned()),
@@ -198,6 +204,13 @@ impl Kept {
     /// The event that a journal record is; `None` for the record of something else.
     #[must_use]
     pub fn read(node: NodeId, seq: Seq, at: UtcMicros, kind: &str, body: &[u8]) -> Option<Self> {
+        Self::read_within(&Reach::Everything, node, seq, at, kind, body)
+    }
+
+    /// The same for somebody who reaches some cameras: `None` also where it is about none of them; and of an event about several what
+    /// concerns theirs.
+    #[must_use]
+    pub fn read_within(reach: &Reach, node: NodeId, seq: Seq, at: UtcMicros, kind: &str, body: &[u8]) -> Option<Self> {
         let kind = Kind::from_word(kind)?;
         let body: Body = serde_json::from_slice(body).ok()?;
         let time = body.time_us.unwrap_or(at);
@@ -208,12 +221,27 @@ impl Kept {
             Some(Notice { state }) if body.text.is_empty() => state,
             _ => body.text,
         };
+        let all = if body.camera.is_none() { body.camera_numbers } else { Vec::new() };
+        let cameras: Vec<CameraId> = all.iter().copied().filter(|camera| reach.has(*camera)).collect();
+        let reached = match (reach, body.camera) {
+            (Reach::Everything, _) => true,
+            (Reach::Cameras(_), Some(camera)) => reach.has(camera),
+            (Reach::Cameras(_), None) => !cameras.is_empty(),
+        };
+        let whole = cameras.len() == all.len();
+        let text = match several::filled(&text, &cameras) {
+            Some(filled) if !cameras.is_empty() => filled,
+            _ if whole => text,
+            _ => Text::default(),
+        };
+        attributes.retain(|name, _| whole || SHARED_FACTS.contains(&name.as_str()));
         let severity = body.severity.as_deref().and_then(Severity::from_word).unwrap_or(kind.severity());
         let event = Event {
             time,
             kind,
             severity,
             camera: body.camera,
+            cameras,
             name: body.name,
             place: body.place,
             text,
@@ -222,9 +250,12 @@ impl Kept {
             attributes,
             source: body.source,
         };
-        Some(Self { id: EventId::new(time, node, seq), node, seq, received: at, event })
+        reached.then(|| Self { id: EventId::new(time, node, seq), node, seq, received: at, event })
     }
 }
+
+/// Facts of an event about several cameras that hold for each of them.
+const SHARED_FACTS: [&str; 3] = ["cause", "id", "stream"];
 
 /// The JSON of a record's body.
 #[derive(Serialize, Deserialize)]
@@ -233,6 +264,8 @@ struct Body {
     time_us: Option<UtcMicros>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     camera: Option<CameraId>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    camera_numbers: Vec<CameraId>,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     name: String,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -2,7 +2,7 @@
 
 use super::atoms::ROLES;
 use super::parts::{Class, Region};
-use super::{Kind, Severity};
+use super::{Kind, Severity, several};
 use crate::journal::{Seen, Seq};
 use crate::model::UtcMicros;
 use serde::Deserialize;
@@ -14,6 +14,9 @@ use std::{borrow::Cow, collections::BTreeMap};
 pub(super) struct Glance<'a> {
     time_us: Option<i64>,
     pub(super) camera: Option<u32>,
+    /// Where it is about several.
+    #[serde(default)]
+    pub(super) camera_numbers: Vec<u32>,
     #[serde(borrow, default)]
     name: Cow<'a, str>,
     #[serde(borrow, default)]
@@ -90,7 +93,7 @@ impl<'a> Glimpse<'a> {
 
     /// The texts that it is found by, by role: where, what, and what was said; empty for none.
     pub(super) fn texts(&self) -> [String; ROLES] {
-        let Glance { camera, name, place, text, objects, attributes, source, notice, .. } = &self.glance;
+        let Glance { camera, camera_numbers, name, place, text, objects, attributes, source, notice, .. } = &self.glance;
         let camera_number = camera.map(|number| number.to_string()).unwrap_or_default();
         let place = if name.is_empty() && place.is_empty() {
             String::new()
@@ -106,6 +109,9 @@ impl<'a> Glimpse<'a> {
         let said =
             notice.as_ref().map(|notice| &notice.state).filter(|_| text.zh.is_empty() && text.en.is_empty()).unwrap_or(text);
         let mut words = [&*said.zh, &*said.en, &*source.topic].join(" ");
+        if !camera_numbers.is_empty() {
+            words = several::searchable(&words);
+        }
         for value in attributes.values().filter_map(Value::as_str) {
             words.extend([" ", value]);
         }

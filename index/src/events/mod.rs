@@ -28,6 +28,7 @@ mod reached;
 mod rebuild;
 mod report;
 mod scan;
+mod several;
 mod sieve;
 mod text;
 mod words;
@@ -44,6 +45,7 @@ pub use question::{
 };
 pub use rebuild::{Content, Rebuilt, contents, rebuild};
 pub use report::{MAX_BATCH, ReportError, Reported};
+pub use several::{CAMERAS, COUNT};
 
 use crate::journal::{Copies, Journal, Seq};
 use crate::model::Window;

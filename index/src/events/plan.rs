@@ -78,7 +78,11 @@ impl<'a> Plan<'a> {
         match scope {
             Scope::Everything => {}
             // Also where they are none: then nothing is found.
-            Scope::Few(cameras) => lists.musts.push(any_of(fields.camera, cameras)),
+            Scope::Few(cameras) => {
+                let concerned = any_of(fields.concerns, cameras);
+                let either = [any_of(fields.camera, cameras), concerned].map(|query| (Occur::Should, query));
+                lists.musts.push(Box::new(BooleanQuery::new(either.into())));
+            }
             Scope::Many(cameras) => sieve.cameras = Some(cameras),
         }
         let kinds: Vec<u64> = question.kinds.iter().map(|kind| kind.code()).collect();

@@ -6,6 +6,7 @@ use super::projection::{Shared, lock};
 use super::{
     event::{Event, EventError, Kept},
     parts::EventId,
+    question::Reach,
 };
 use crate::journal::{JournalError, Seq};
 use crate::model::UtcMicros;
@@ -145,7 +146,8 @@ fn in_index(shared: &Shared, number: u64, time: UtcMicros) -> Result<Option<Kept
     for (ordinal, segment) in searcher.segment_readers().iter().enumerate() {
         let docs = weight.scorer(segment, 1.0)?;
         if docs.doc() != TERMINATED {
-            return ask::read(&searcher, day.fields.body, shared.sources.own.node(), DocAddress::new(ordinal as u32, docs.doc()));
+            let at = DocAddress::new(ordinal as u32, docs.doc());
+            return ask::read(&Reach::Everything, &searcher, day.fields.body, shared.sources.own.node(), at);
         }
     }
     Ok(None)

@@ -11,7 +11,7 @@ use std::{
 };
 use tantivy::{
     COLLECT_BLOCK_BUFFER_LEN, DocId, DocSet, SegmentReader, TantivyError,
-    columnar::{Cardinality, ColumnValues},
+    columnar::{Cardinality, Column, ColumnValues},
 };
 
 /// Spreads camera numbers over a table: they are our own, so nobody can choose them to collide, and speed is what counts.
@@ -113,6 +113,8 @@ pub(super) struct Columns {
     pub(super) kind: Arc<dyn ColumnValues<u64>>,
     pub(super) severity: Arc<dyn ColumnValues<u64>>,
     pub(super) camera: Arc<dyn ColumnValues<u64>>,
+    /// The cameras of events about several; `None` where there is no such event.
+    concerns: Option<Column<u64>>,
     region: Arc<dyn ColumnValues<u64>>,
     roles: [Arc<dyn ColumnValues<u64>>; ROLES],
 }
@@ -125,6 +127,7 @@ impl Columns {
             kind: column("kind")?,
             severity: column("severity")?,
             camera: column("camera")?,
+            concerns: segment.fast_fields().column_opt("concerns")?,
             region: column("region")?,
             roles: [column("place")?, column("what")?, column("said")?],
         })
@@ -205,6 +208,19 @@ impl Block {
         self.pass[..length].iter_mut().zip(&self.values[..length]).for_each(|(pass, value)| *pass |= test(*value));
     }
 
+    /// Before keys are read. Events of none of the cameras, but about several among which they are, are few: each is looked at alone.
+    fn keep_cameras(&mut self, columns: &Columns, cameras: &Numbers) {
+        self.pass[..self.length].fill(false);
+        self.allow(&*columns.camera, |camera| cameras.has(camera));
+        if let Some(concerns) = &columns.concerns {
+            let (docs, values) = (&self.docs[..self.length], &self.values[..self.length]);
+            for ((doc, _), pass) in docs.iter().zip(values).zip(&mut self.pass).filter(|((_, camera), _)| **camera == 0) {
+                *pass |= concerns.values_for_doc(*doc).any(|camera| cameras.has(camera));
+            }
+        }
+        self.keep_allowed();
+    }
+
     fn keep_allowed(&mut self) {
         let mut kept = 0;
         for at in 0..self.length {
@@ -257,7 +273,7 @@ impl<'a> Sieve<'a> {
             block.keep(&*columns.kind, |kind| kinds.has(kind));
         }
         if let Some(cameras) = self.cameras {
-            block.keep(&*columns.camera, |camera| cameras.has(camera));
+            block.keep_cameras(columns, cameras);
         }
         for atoms in &self.texts {
             block.pass[..block.length].fill(false);

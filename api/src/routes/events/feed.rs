@@ -168,18 +168,13 @@ fn batch(node: &crate::node::Node, after: Seq, reach: &Reach) -> (Vec<Kept>, Seq
     let to = Seq::new(after.get() + BATCH);
     let read = node.journal.visit(after.next(), to, |record| {
         seen = record.seq;
-        let kept = Kept::read(node.id, record.seq, record.at, record.kind, record.body);
-        events.extend(kept.filter(|kept| within(reach, kept)));
+        events.extend(Kept::read_within(reach, node.id, record.seq, record.at, record.kind, record.body));
         if events.len() >= EVENTS { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     if let Err(error) = read {
         tracing::error!(%error, "the journal does not read back for the feed of events");
     }
     (events, seen)
-}
-
-fn within(reach: &Reach, kept: &Kept) -> bool {
-    reaches(reach, kept.event.camera)
 }
 
 async fn send(socket: &mut WebSocket, text: String) -> bool {

@@ -2,7 +2,7 @@
 
 use super::*;
 use index::{
-    events::{Event, Kind, Region},
+    events::{Event, Kind, Region, Text},
     model::{CameraId, UtcMicros},
 };
 
@@ -213,4 +213,43 @@ async fn what_a_camera_tells_is_found_and_who_it_says_somebody_is_is_not_kept() 
     let metrics = String::from_utf8_lossy(&metrics.body).into_owned();
     assert!(metrics.contains("haohe_identity_refused_total{door=\"onvif\",why=\"attribute_name\"} 1"), "{metrics}");
     assert!(metrics.contains("haohe_metadata_unreadable_total{why=\"malformed\"} 1"), "{metrics}");
+}
+
+#[tokio::test]
+async fn an_event_about_several_cameras_is_found_by_who_may_see_one_of_them_and_names_that_one_alone() {
+    let fixture = Fixture::new().await;
+    let (operator, gate) = (fixture.cookie("operator"), fixture.cookie("gate"));
+    fixture.declare(&operator).await;
+    fixture.declare(&gate).await;
+    let now = UtcMicros::now();
+    let about = |cameras: &[u32]| Event {
+        cameras: cameras.iter().filter_map(|number| CameraId::new(*number).ok()).collect(),
+        text: Text {
+            zh: "{count} 路摄像机同时离线：{cameras}".into(), en: "{count} cameras went offline: {cameras}".into()
+        },
+        attributes: json!({ "cause": "network", "missing_s": 40.0 }).as_object().cloned().unwrap_or_default(),
+        ..Event::new(now, Kind::CamerasOffline)
+    };
+    for cameras in [&[7, 8][..], &[8, 9]] {
+        fixture.room.node.journal.append(about(cameras).into_record(now)).wait().expect("durable");
+    }
+    fixture.until_indexed().await;
+    let found = async |query: &str, cookie: &str| {
+        let answer = fixture.get(&format!("/api/v1/events?kinds=cameras.offline&{query}"), cookie).await.json();
+        let events = answer["events"].as_array().expect("a list").clone();
+        assert_eq!(answer["total"]["count"], events.len());
+        events
+    };
+    let whole = found("", &operator).await;
+    assert_eq!(whole.len(), 2);
+    assert_eq!((&whole[1]["text"]["zh"], &whole[1]["cameras"]), (&json!("2 路摄像机同时离线：7、8"), &json!([7, 8])));
+    let theirs = found("", &gate).await;
+    assert_eq!(theirs.len(), 1, "what is about none of theirs is not found");
+    assert_eq!((&theirs[0]["text"]["zh"], &theirs[0]["cameras"]), (&json!("1 路摄像机同时离线：7"), &json!([7])));
+    assert_eq!(theirs[0]["attributes"], json!({ "cause": "network" }), "sums over other cameras are not told");
+    assert_eq!(found("cameras=8", &operator).await.len(), 2, "each of the cameras finds it");
+    assert_eq!(found("cameras=7&text=%E7%A6%BB%E7%BA%BF", &gate).await.len(), 1);
+    for query in ["cameras=8", "text=8"] {
+        assert!(found(query, &gate).await.is_empty(), "{query} hints at what is outside");
+    }
 }

@@ -16,8 +16,11 @@ fn events(rng: &mut StdRng, count: usize) -> Vec<Event> {
         let camera = rng.random_range(1..=CAMERAS);
         let at = now - rng.random_range(0..3 * 86_400_000_000_i64);
         let corner = rng.random_range(0.0..0.8_f32);
+        // Now and then one is about several cameras, or about none.
+        let (alone, several) = (rng.random_range(0..12) != 0, rng.random_range(0..5));
         Event {
-            camera: CameraId::new(camera).ok(),
+            camera: CameraId::new(camera).ok().filter(|_| alone),
+            cameras: (camera..camera + several).filter_map(|number| CameraId::new(number).ok().filter(|_| !alone)).collect(),
             name: format!("{}{camera}", SPOTS[camera as usize % SPOTS.len()]),
             place: vec![format!("{}号楼", camera % 5)],
             region: Region::new(corner, corner, corner + 0.1, corner + 0.1),
@@ -34,13 +37,12 @@ fn events(rng: &mut StdRng, count: usize) -> Vec<Event> {
 /// What a question asks for, said again by other means.
 fn matches(question: &Question, event: &Event) -> bool {
     let text = format!("{}{}{}", event.place.concat(), event.name, event.text.zh);
-    let within = match &question.reach {
-        Reach::Everything => true,
-        Reach::Cameras(cameras) => event.camera.is_some_and(|camera| cameras.contains(&camera)),
-    };
+    let concerned: Vec<CameraId> = event.camera.into_iter().chain(event.cameras.iter().copied()).collect();
+    let all = matches!(question.reach, Reach::Everything) && question.cameras.is_empty();
+    let asked = |camera: &CameraId| question.cameras.is_empty() || question.cameras.contains(camera);
+    let within = all || concerned.iter().any(|camera| question.reach.has(*camera) && asked(camera));
     let hour = ((event.time.as_micros() / 3_600_000_000 + ZONE_HOURS) % 24) as usize;
     within
-        && (question.cameras.is_empty() || event.camera.is_some_and(|camera| question.cameras.contains(&camera)))
         && (question.kinds.is_empty() || question.kinds.contains(&event.kind))
         && event.kind.severity() >= question.severity
         && (question.under.is_empty() || event.place.starts_with(&question.under))

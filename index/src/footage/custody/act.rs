@@ -72,15 +72,17 @@ impl Act {
         }
     }
 
-    /// The variant's fields, and what people read of it: the record is an event too. It is about `camera` where that is the only one
-    /// concerned, and found by whoever may see that one; otherwise by those who may see the whole node.
-    pub(in crate::footage) fn body(&self, camera: Option<CameraId>) -> Value {
+    /// The variant's fields, and what people read of it: the record is an event too, about these cameras. Whoever may see some of them
+    /// finds it, as far as it is about those.
+    pub(in crate::footage) fn body(&self, cameras: &[CameraId]) -> Value {
         let mut body = serde_json::to_value(self).unwrap_or_default();
         if let Some(body) = body.as_object_mut() {
-            body.insert("text".to_owned(), told(self));
-            if let Some(camera) = camera {
-                body.insert("camera".to_owned(), json!(camera));
-            }
+            body.insert("text".to_owned(), told(self, cameras));
+            match cameras {
+                [] => None,
+                [camera] => body.insert("camera".to_owned(), json!(camera)),
+                several => body.insert("camera_numbers".to_owned(), json!(several)),
+            };
         }
         body
     }

@@ -154,13 +154,10 @@ impl Custody {
     }
 
     /// The camera that a step is about, if there is only one.
-    pub(super) fn camera_of(&self, act: &Act) -> Option<CameraId> {
+    pub(super) fn cameras_of(&self, act: &Act) -> Vec<CameraId> {
         let id = act.id();
-        let order = self.holds.get(&id).map(|hold| &hold.order).or(self.erasures.get(&id).map(|erasure| &erasure.order))?;
-        match order.cameras.as_slice() {
-            [camera] => Some(*camera),
-            _ => None,
-        }
+        let order = self.holds.get(&id).map(|hold| &hold.order).or(self.erasures.get(&id).map(|erasure| &erasure.order));
+        order.map(|order| order.cameras.clone()).unwrap_or_default()
     }
 
     /// Requests that nobody approved in time, and holds whose time is over, as the acts that end them.

@@ -32,7 +32,7 @@ fn erasure(id: u64) -> Act {
 fn run(custody: &mut Custody, journal: &mut Vec<(&'static str, serde_json::Value)>, act: &Act) -> Result<(), CustodyError> {
     custody.check(act)?;
     custody.apply(act);
-    journal.push((act.kind(), act.body(None)));
+    journal.push((act.kind(), act.body(&[])));
     Ok(())
 }
 
@@ -67,8 +67,13 @@ fn a_hold_protects_at_once_and_takes_two_persons_to_begin_and_to_end() {
 }
 
 #[test]
-fn each_step_is_an_event_that_says_in_words_what_it_is_about_and_is_of_no_camera_alone() {
-    use crate::{events::Kept, journal::Seq, model::NodeId};
+fn each_step_is_an_event_that_says_in_words_what_it_is_about_to_whoever_may_see_some_of_its_cameras() {
+    use crate::{
+        events::{Kept, Reach},
+        journal::Seq,
+        model::NodeId,
+    };
+    let cameras: Vec<CameraId> = [7, 4812, 5099].into_iter().filter_map(|number| CameraId::new(number).ok()).collect();
     let reason = || "结案".to_owned();
     let steps = [
         hold(17),
@@ -84,14 +89,29 @@ fn each_step_is_an_event_that_says_in_words_what_it_is_about_and_is_of_no_camera
         Act::ErasureLapsed { id: 17, at: at(31) },
         Act::ErasureDone { id: 17, at: at(31), erased: Default::default() },
     ];
-    for act in steps {
-        let body = act.body(None).to_string();
-        let kept = Kept::read(NodeId::from_bytes([7; 16]), Seq::new(1), at(31), act.kind(), body.as_bytes());
-        let event = kept.expect("an event").event;
-        assert!(event.text.zh.contains("17") && event.text.en.contains("17"), "{:?}", event.text);
-        // Whoever may see one camera alone need not know who holds what.
-        assert_eq!(event.camera, None);
+    for mut act in steps {
+        if let Act::HoldRequested(Hold { order, .. }) | Act::ErasureRequested(Erasure { order, .. }) = &mut act {
+            order.cameras.clone_from(&cameras);
+        }
+        let body = act.body(&cameras).to_string();
+        let read = |reach| {
+            let kept = Kept::read_within(&reach, NodeId::from_bytes([7; 16]), Seq::new(1), at(31), act.kind(), body.as_bytes());
+            kept.map(|kept| kept.event)
+        };
         let begins = matches!(act, Act::HoldRequested(_) | Act::ErasureRequested(_));
+        let event = read(Reach::Everything).expect("an event");
+        assert_eq!((event.camera, &event.cameras), (None, &cameras));
+        assert!(event.text.zh.contains("7、4812、5099"), "{:?}", event.text);
+        let theirs = read(Reach::Cameras([cameras[1]].into())).expect("one camera is enough");
+        assert_eq!(theirs.cameras, [cameras[1]]);
+        assert!(theirs.text.zh.contains("17") && !theirs.text.zh.contains("5099") && !theirs.text.en.contains("5099"));
+        assert!(
+            theirs.attributes.keys().all(|name| name == "id"),
+            "what sums up all cameras is left out: {:?}",
+            theirs.attributes
+        );
+        assert_eq!(read(Reach::Cameras([CameraId::new(9).expect("a number")].into())), None, "and none is not");
+        assert!(event.text.zh.contains("17") && event.text.en.contains("17"), "{:?}", event.text);
         assert_eq!(event.text.zh.contains("〔2026〕17号") && event.text.en.contains("〔2026〕17号"), begins);
     }
 }
@@ -112,7 +132,7 @@ fn requests_that_nobody_approves_lapse_and_holds_end_by_themselves_at_their_time
     assert_eq!(custody.erasures[&3].state, ErasureState::Lapsed);
     assert!(held(&custody), "the approved one goes on");
     for act in custody.overdue(at(1000)) {
-        custody.apply(&Act::read(act.kind(), &act.body(None)).expect("it reads back"));
+        custody.apply(&Act::read(act.kind(), &act.body(&[])).expect("it reads back"));
     }
     assert_eq!(custody.holds[&2].state, HoldState::Expired);
     assert!(!held(&custody));
@@ -139,7 +159,7 @@ fn an_order_is_carried_out_once_after_its_footage_settled() {
     assert!(custody.due(at(20)).is_empty() && custody.due(at(20) + SETTLED).len() == 1);
     let erased = erasure::Erased { fragments: 3, bytes: 900, kept_by_hold: 1 };
     let done = Act::ErasureDone { id: 1, at: at(40), erased };
-    custody.apply(&Act::read(done.kind(), &done.body(None)).expect("it reads back"));
+    custody.apply(&Act::read(done.kind(), &done.body(&[])).expect("it reads back"));
     assert!(custody.due(at(50)).is_empty());
     assert_eq!((custody.erasures[&1].state, custody.erasures[&1].erased), (ErasureState::Done, erased));
 }

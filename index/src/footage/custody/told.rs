@@ -1,14 +1,22 @@
 //! What people read of a step: its record in the journal is an event, and this is the event's text.
 
 use super::{Act, HoldState, Order};
+use crate::{events::CAMERAS, model::CameraId};
 use serde_json::{Value, json};
 
-/// Cameras that are named one by one.
-const NAMED: usize = 5;
+/// The text of a step, Chinese and English. It names the number, who did it, of which cameras where they are several and, where it
+/// begins, what it is about.
+pub(super) fn told(act: &Act, cameras: &[CameraId]) -> Value {
+    let begins = matches!(act, Act::HoldRequested(_) | Act::ErasureRequested(_));
+    let (zh, en) = said(act);
+    match cameras.len() {
+        2.. if !begins => json!({ "zh": format!("{zh}（摄像机 {CAMERAS}）"), "en": format!("{en} (cameras {CAMERAS})") }),
+        _ => json!({ "zh": zh, "en": en }),
+    }
+}
 
-/// The text of a step, Chinese and English. It names the number, who did it and, where it begins, what it is about.
-pub(super) fn told(act: &Act) -> Value {
-    let (zh, en) = match act {
+fn said(act: &Act) -> (String, String) {
+    match act {
         Act::HoldRequested(hold) => {
             let ((zh, en), by, id, until) = (about(&hold.order), &hold.asked.by, hold.id, hold.expires);
             (
@@ -55,22 +63,18 @@ pub(super) fn told(act: &Act) -> Value {
             format!("删除令 {id} 已执行：删除 {} 个片段，因保全保留 {} 个", erased.fragments, erased.kept_by_hold),
             format!("Erasure {id} is carried out: {} fragments erased, {} kept by holds", erased.fragments, erased.kept_by_hold),
         ),
-    };
-    json!({ "zh": zh, "en": en })
+    }
 }
 
 /// Which footage, and on whose authority.
 fn about(order: &Order) -> (String, String) {
     let Order { cameras, window, authority, .. } = order;
-    let named: Vec<String> = cameras.iter().take(NAMED).map(|camera| camera.number().to_string()).collect();
-    let (zh, en) = match cameras.len() {
-        some if some > NAMED => {
-            (format!("{} 等 {some} 路", named.join("、")), format!("{} and {} more", named.join(", "), some - NAMED))
-        }
-        _ => (named.join("、"), named.join(", ")),
+    let named = match cameras.as_slice() {
+        [camera] => camera.to_string(),
+        _ => CAMERAS.to_owned(),
     };
     (
-        format!("摄像机 {zh}，{} 至 {}，依据 {authority}", window.from, window.to),
-        format!("cameras {en} from {} to {}, by {authority}", window.from, window.to),
+        format!("摄像机 {named}，{} 至 {}，依据 {authority}", window.from, window.to),
+        format!("cameras {named} from {} to {}, by {authority}", window.from, window.to),
     )
 }

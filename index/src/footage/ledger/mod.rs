@@ -326,14 +326,14 @@ impl Ledger {
     /// Takes a step of a hold or an order, if it may be taken: it is durable on return (C3).
     pub(super) fn act(&self, _still: &MutexGuard<'_, ()>, act: &Act) -> Result<(), CustodyError> {
         // In the state first, as with every fact: a checkpoint made meanwhile claims to know all that the journal does.
-        let (before, camera) = {
+        let (before, cameras) = {
             let mut state = lock(&self.state);
             state.custody.check(act)?;
             let before = state.custody.clone();
             state.custody.apply(act);
-            (before, state.custody.camera_of(act))
+            (before, state.custody.cameras_of(act))
         };
-        self.notebook.note_durably(self.world.now(), act.kind(), act.body(camera)).map_err(|error| {
+        self.notebook.note_durably(self.world.now(), act.kind(), act.body(&cameras)).map_err(|error| {
             lock(&self.state).custody = before;
             CustodyError::Journal(error)
         })
