@@ -4,12 +4,12 @@
 //! camera that comes and goes all night is told of some times, and then now and then with the sum of what happened since: nothing is
 //! left out of the sums, and nobody is flooded.
 
-use super::holes::Gap;
+use super::holes::{Gap, group};
 use crate::{outages::MANY, routes::cause_words};
 use index::{
-    events::{Event, Kind, Severity, Text},
+    events::{CAMERAS, COUNT, Event, Kind, Severity, Text},
     journal::Record,
-    model::{Camera, CameraId, GapCause, UtcMicros, Window},
+    model::{Camera, CameraId, GapCause, StreamId, StreamKind, UtcMicros, Window},
 };
 use jiff::{Timestamp, tz::TimeZone};
 use std::{
@@ -27,13 +27,11 @@ const BURST: f64 = 4.0;
 const EACH: Duration = Duration::from_secs(900);
 /// A gap that is shorter is a note, and a longer one a warning.
 const SHORT: Duration = Duration::from_secs(10);
-/// Numbers of cameras named in the text.
-const NAMED: usize = 12;
 
 /// What is gathered, and what is held back.
 #[derive(Default, Debug)]
 pub struct Gather {
-    gathering: BTreeMap<u8, Gathering>,
+    gathering: BTreeMap<(StreamKind, u8), Gathering>,
     allowances: BTreeMap<About, Allowance>,
     held: BTreeMap<About, Told>,
 }
@@ -41,10 +39,10 @@ pub struct Gather {
 /// What an allowance is for.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum About {
-    /// One camera, and a group of causes.
-    Camera(CameraId, u8),
-    /// Many cameras, and a group of causes.
-    Many(u8),
+    /// One stream, and a group of causes.
+    One(StreamId, u8),
+    /// The streams of many cameras, and a group of causes.
+    Many(StreamKind, u8),
 }
 
 #[derive(Debug)]
@@ -63,6 +61,8 @@ struct Allowance {
 /// What is to be told: one gap, or the sum of several.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Told {
+    /// Of which recordings: those of main streams, or of sub-streams alone.
+    kind: StreamKind,
     /// The causes, each with how long it lasted in all.
     shares: Vec<(GapCause, Duration)>,
     /// From the beginning of the first to the end of the last.
@@ -75,14 +75,17 @@ pub struct Told {
     pub longest: Duration,
     /// Of which cameras; for each where its last one ended.
     pub cameras: BTreeMap<CameraId, UtcMicros>,
-    /// Where the first of each camera began.
-    begins: BTreeMap<CameraId, UtcMicros>,
+    /// Of which of them the sub-stream was lost with the main stream; for each where its last gap ended.
+    pub with_sub: BTreeMap<CameraId, UtcMicros>,
+    /// Where the first of each stream began.
+    begins: BTreeMap<StreamId, UtcMicros>,
 }
 
 impl Gather {
     /// Takes a gap that is over.
     pub fn take(&mut self, gap: Gap, now: Instant) {
-        let gathering = self.gathering.entry(group(gap.cause)).or_insert(Gathering { since: now, newest: now, gaps: Vec::new() });
+        let key = (gap.stream.kind, group(gap.cause));
+        let gathering = self.gathering.entry(key).or_insert(Gathering { since: now, newest: now, gaps: Vec::new() });
         gathering.newest = now;
         gathering.gaps.push(gap);
     }
@@ -92,27 +95,27 @@ impl Gather {
         let ripe = |gathering: &Gathering| {
             now.duration_since(gathering.newest) >= QUIET || now.duration_since(gathering.since) >= LONGEST
         };
-        let groups: Vec<u8> = self.gathering.iter().filter(|(_, gathering)| ripe(gathering)).map(|(group, _)| *group).collect();
-        for group in groups {
-            let gaps = self.gathering.remove(&group).map(|gathering| gathering.gaps).unwrap_or_default();
+        let keys: Vec<_> = self.gathering.iter().filter(|(_, gathering)| ripe(gathering)).map(|(key, _)| *key).collect();
+        for (kind, group) in keys {
+            let gaps = self.gathering.remove(&(kind, group)).map(|gathering| gathering.gaps).unwrap_or_default();
             let all = Told::sum(gaps.iter());
             if all.as_ref().is_some_and(|all| all.cameras.len() >= MANY) {
-                self.hold(About::Many(group), all);
+                self.hold(About::Many(kind, group), all);
             } else {
-                gaps.iter().for_each(|gap| self.hold(About::Camera(gap.camera, group), Told::sum([gap].into_iter())));
+                gaps.iter().for_each(|gap| self.hold(About::One(gap.stream, group), Told::sum([gap].into_iter())));
             }
         }
         self.spend(now)
     }
 
-    /// Cameras with gaps that were taken and not told yet, each with the beginning of its first.
+    /// Streams with gaps that were taken and not told yet, each with the beginning of its first.
     #[must_use]
-    pub fn untold(&self) -> BTreeMap<CameraId, UtcMicros> {
-        let gathered = self.gathering.values().flat_map(|gathering| &gathering.gaps).map(|gap| (gap.camera, gap.window.from));
-        let held = self.held.values().flat_map(|told| told.begins.iter().map(|(camera, from)| (*camera, *from)));
-        let mut first: BTreeMap<CameraId, UtcMicros> = BTreeMap::new();
-        for (camera, from) in gathered.chain(held) {
-            first.entry(camera).and_modify(|known| *known = from.min(*known)).or_insert(from);
+    pub fn untold(&self) -> BTreeMap<StreamId, UtcMicros> {
+        let gathered = self.gathering.values().flat_map(|gathering| &gathering.gaps).flat_map(Told::begins);
+        let held = self.held.values().flat_map(|told| told.begins.iter().map(|(stream, from)| (*stream, *from)));
+        let mut first: BTreeMap<StreamId, UtcMicros> = BTreeMap::new();
+        for (stream, from) in gathered.chain(held) {
+            first.entry(stream).and_modify(|known| *known = from.min(*known)).or_insert(from);
         }
         first
     }
@@ -148,18 +151,26 @@ impl Allowance {
 impl Told {
     fn sum<'a>(gaps: impl Iterator<Item = &'a Gap>) -> Option<Self> {
         let one = |gap: &Gap| Self {
+            kind: gap.stream.kind,
             shares: vec![(gap.cause, gap.window.duration())],
             window: gap.window,
             count: 1,
             missing: gap.window.duration(),
             longest: gap.window.duration(),
-            cameras: [(gap.camera, gap.window.to)].into(),
-            begins: [(gap.camera, gap.window.from)].into(),
+            cameras: [(gap.stream.camera, gap.window.to)].into(),
+            with_sub: gap.with_sub.iter().map(|window| (gap.stream.camera, window.to)).collect(),
+            begins: Self::begins(gap).collect(),
         };
         gaps.map(one).reduce(|mut sum, next| {
             sum.join(next);
             sum
         })
+    }
+
+    /// Where a gap began, in each stream that has it.
+    fn begins(gap: &Gap) -> impl Iterator<Item = (StreamId, UtcMicros)> + use<> {
+        let sub = StreamId::new(gap.stream.camera, StreamKind::Sub);
+        [(gap.stream, gap.window.from)].into_iter().chain(gap.with_sub.map(|window| (sub, window.from)))
     }
 
     /// The cause of most of what is missing.
@@ -180,12 +191,14 @@ impl Told {
         self.count += other.count;
         self.missing += other.missing;
         self.longest = self.longest.max(other.longest);
-        for (camera, to) in other.cameras {
-            let known = self.cameras.entry(camera).or_insert(to);
-            *known = to.max(*known);
+        for (mine, theirs) in [(&mut self.cameras, other.cameras), (&mut self.with_sub, other.with_sub)] {
+            for (camera, to) in theirs {
+                let known = mine.entry(camera).or_insert(to);
+                *known = to.max(*known);
+            }
         }
-        for (camera, from) in other.begins {
-            let known = self.begins.entry(camera).or_insert(from);
+        for (stream, from) in other.begins {
+            let known = self.begins.entry(stream).or_insert(from);
             *known = from.min(*known);
         }
     }
@@ -196,9 +209,12 @@ impl Told {
         let alone = self.cameras.keys().next().copied().filter(|_| self.cameras.len() == 1);
         let known: Vec<Camera> = self.cameras.keys().filter_map(|id| camera_of(*id)).collect();
         let places: Vec<Vec<String>> = known.iter().map(|camera| camera.place.clone()).collect();
-        let severity = if self.longest < SHORT { Severity::Notice } else { Severity::Warning };
+        // The recording that people ask for is there when only the small one is missing.
+        let light = self.longest < SHORT || self.kind == StreamKind::Sub;
+        let severity = if light { Severity::Notice } else { Severity::Warning };
         let mut event = Event {
             camera: alone,
+            cameras: if alone.is_some() { Vec::new() } else { self.cameras.keys().copied().collect() },
             name: alone.and(known.first()).map(|camera| camera.name.clone()).unwrap_or_default(),
             place: crate::outages::common(&places),
             severity,
@@ -206,8 +222,9 @@ impl Told {
             ..Event::new(self.window.to, Kind::RecordingGap)
         };
         let seconds = |span: Duration| (span.as_secs_f64() * 10.0).round() / 10.0;
-        let facts: [(&str, serde_json::Value); 7] = [
+        let facts: [(&str, serde_json::Value); 8] = [
             ("cause", self.cause().word().into()),
+            ("stream", if self.kind == StreamKind::Sub { "sub" } else { "main" }.into()),
             ("from_us", self.window.from.as_micros().into()),
             ("to_us", self.window.to.as_micros().into()),
             ("missing_s", seconds(self.missing).into()),
@@ -217,9 +234,16 @@ impl Told {
         ];
         event.attributes.extend(facts.map(|(name, value)| (name.to_owned(), value)));
         let mut record = event.into_record(now);
-        // For whoever reads the journal, this module at the next start among them: which cameras, and where each one's gap ended.
+        // For whoever reads the journal, this module at the next start among them: which cameras, and where each stream's gap ended.
+        let ends = |ends: &BTreeMap<CameraId, UtcMicros>| -> serde_json::Value {
+            self.cameras.keys().map(|camera| ends.get(camera).map(|to| to.as_micros())).collect()
+        };
+        let (main, sub) = match self.kind {
+            StreamKind::Main => (&self.cameras, &self.with_sub),
+            StreamKind::Sub => (&BTreeMap::new(), &self.cameras),
+        };
         record.body["camera_numbers"] = self.cameras.keys().map(|camera| camera.number()).collect();
-        record.body["ends_us"] = self.cameras.values().map(|to| to.as_micros()).collect();
+        (record.body["ends_us"], record.body["sub_ends_us"]) = (ends(main), ends(sub));
         record
     }
 
@@ -231,37 +255,38 @@ impl Told {
         let (from, to) = (clock(self.window.from), clock(self.window.to));
         let cause = cause_words(self.cause());
         let (missing, longest) = (span(self.missing), span(self.longest));
-        let cameras = self.cameras.len();
-        let (zh, en) = if cameras > 1 {
-            let more = if cameras > NAMED { "…" } else { "" };
-            let numbers: Vec<String> = self.cameras.keys().take(NAMED).map(ToString::to_string).collect();
-            let numbers = format!("{}{more}", numbers.join("、"));
+        let what = match self.kind {
+            StreamKind::Main => {
+                ("录像", "", if self.with_sub.is_empty() { ("", "") } else { ("（含子码流）", ", the sub-stream too") })
+            }
+            StreamKind::Sub => ("子码流录像", "Sub-stream: ", ("", "")),
+        };
+        let (zh, en, (also_zh, also_en)) = what;
+        let (zh, en) = if self.cameras.len() > 1 {
             (
-                format!("{cameras} 路摄像机录像缺失，{from} 至 {to}，最长 {}：{}：{numbers}", longest.0, cause.zh),
-                format!("{cameras} cameras were not recorded, {from} to {to}, {} at most: {}: {numbers}", longest.1, cause.en),
+                format!("{COUNT} 路摄像机{zh}缺失{also_zh}，{from} 至 {to}，最长 {}：{}：{CAMERAS}", longest.0, cause.zh),
+                format!(
+                    "{COUNT} cameras were not recorded{}{also_en}, {from} to {to}, {} at most: {}: {CAMERAS}",
+                    if en.is_empty() { "" } else { " by their sub-streams" },
+                    longest.1,
+                    cause.en
+                ),
             )
         } else if self.count > 1 {
             (
-                format!("{from} 至 {to} 录像缺失 {} 次，合计 {}：{}", self.count, missing.0, cause.zh),
-                format!("Not recorded {} times from {from} to {to}, {} together: {}", self.count, missing.1, cause.en),
+                format!("{from} 至 {to} {zh}缺失 {} 次，合计 {}{also_zh}：{}", self.count, missing.0, cause.zh),
+                format!(
+                    "{en}Not recorded {} times from {from} to {to}, {} together{also_en}: {}",
+                    self.count, missing.1, cause.en
+                ),
             )
         } else {
             (
-                format!("{from} 至 {to} 录像缺失 {}：{}", missing.0, cause.zh),
-                format!("Not recorded from {from} to {to}, {}: {}", missing.1, cause.en),
+                format!("{from} 至 {to} {zh}缺失 {}{also_zh}：{}", missing.0, cause.zh),
+                format!("{en}Not recorded from {from} to {to}, {}{also_en}: {}", missing.1, cause.en),
             )
         };
         Text { zh, en }
-    }
-}
-
-/// Causes that one broken line shows as, now this and now that, are one group.
-fn group(cause: GapCause) -> u8 {
-    match cause {
-        GapCause::CameraUnreachable | GapCause::CameraSilent | GapCause::Network | GapCause::NoNetwork => {
-            GapCause::CameraUnreachable.code()
-        }
-        other => other.code(),
     }
 }
 
@@ -283,7 +308,13 @@ mod tests {
 
     fn gap(camera: u32, from: i64, to: i64, cause: GapCause) -> Gap {
         let at = |second: i64| UtcMicros::from_micros(second * 1_000_000);
-        Gap { camera: CameraId::new(camera).expect("a number"), window: Window::new(at(from), at(to)), cause }
+        let stream = StreamId::new(CameraId::new(camera).expect("a number"), StreamKind::Main);
+        Gap { stream, window: Window::new(at(from), at(to)), cause, with_sub: None }
+    }
+
+    fn sub_gap(camera: u32, from: i64, to: i64) -> Gap {
+        let gap = gap(camera, from, to, GapCause::CameraSilent);
+        Gap { stream: StreamId::new(gap.stream.camera, StreamKind::Sub), ..gap }
     }
 
     fn later(begin: Instant, seconds: u64) -> Instant {
@@ -303,7 +334,10 @@ mod tests {
         assert_eq!((record.kind.as_ref(), record.body["attributes"]["cause"].as_str()), ("recording.gap", Some("restart")));
         assert_eq!(record.body["time_us"], 122_000_000, "when the last was recorded again");
         assert_eq!(record.body["camera_numbers"].as_array().map(Vec::len), Some(290));
-        assert!(record.body["text"]["zh"].as_str().is_some_and(|text| text.starts_with("290 路摄像机录像缺失")), "{record:?}");
+        assert!(
+            record.body["text"]["zh"].as_str().is_some_and(|text| text.starts_with("{count} 路摄像机录像缺失")),
+            "{record:?}"
+        );
         assert!(gather.untold().is_empty());
     }
 
@@ -342,9 +376,35 @@ mod tests {
         let (mut gather, begin) = (Gather::default(), Instant::now());
         gather.take(gap(7, 50, 55, GapCause::Disk), begin);
         gather.take(gap(7, 70, 75, GapCause::CameraSilent), begin);
-        let camera = CameraId::new(7).expect("a number");
-        assert_eq!(gather.untold(), [(camera, UtcMicros::from_micros(50_000_000))].into());
+        let stream = gap(7, 50, 55, GapCause::Disk).stream;
+        assert_eq!(gather.untold(), [(stream, UtcMicros::from_micros(50_000_000))].into());
         assert_eq!(gather.due(later(begin, 5)), [], "others may follow");
         assert_eq!(gather.due(later(begin, 7)).len(), 2, "two causes are two events");
+    }
+
+    #[test]
+    fn a_sub_stream_lost_with_its_main_stream_is_in_one_event_and_alone_it_is_a_note_of_its_own() {
+        let (mut gather, begin) = (Gather::default(), Instant::now());
+        let with_sub = Some(Window::new(UtcMicros::from_micros(49_000_000), UtcMicros::from_micros(91_000_000)));
+        gather.take(Gap { with_sub, ..gap(7, 50, 90, GapCause::CameraSilent) }, begin);
+        for camera in [8, 9] {
+            gather.take(sub_gap(camera, 200, 260), begin);
+        }
+        let sub = sub_gap(7, 0, 1).stream;
+        assert_eq!(gather.untold().get(&sub), Some(&UtcMicros::from_micros(49_000_000)), "both are untold");
+        let records: Vec<Record> = gather
+            .due(later(begin, 7))
+            .iter()
+            .map(|told| told.record(|_| None, &TimeZone::UTC, UtcMicros::from_micros(0)))
+            .collect();
+        let read = |record: &Record| {
+            let zh = record.body["text"]["zh"].as_str().unwrap_or_default().to_owned();
+            let ends = (record.body["ends_us"][0].as_i64(), record.body["sub_ends_us"][0].as_i64());
+            (zh.contains("录像缺失 40.0 秒（含子码流）"), zh.contains("子码流录像缺失 1 分 0 秒"), ends)
+        };
+        let read: Vec<_> = records.iter().map(read).collect();
+        let alone = (false, true, (None, Some(260_000_000)));
+        assert_eq!(read, [(true, false, (Some(90_000_000), Some(91_000_000))), alone, alone]);
+        assert!(records[1].body["severity"] == "notice" && records[0].body["severity"].is_null(), "the main stream weighs more");
     }
 }
