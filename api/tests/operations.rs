@@ -219,6 +219,32 @@ fn the_service_manager_hears_ready_when_it_listens_and_stopping_before_it_ends_c
 }
 
 #[test]
+fn the_index_of_events_that_is_gone_is_made_anew_from_the_journal_by_one_command() {
+    let site = Site::new();
+    let manager = UnixDatagram::bind(site.path("notify")).expect("a socket");
+    manager.set_read_timeout(Some(PATIENCE)).expect("a bound");
+    let out = fs::File::create(site.path("log")).expect("a log");
+    let child = site.command(haohe()).env("NOTIFY_SOCKET", site.path("notify")).stderr(out).spawn().expect("it starts");
+    let mut room = Running(child);
+    told(&manager, "READY=1");
+    room.signal("-TERM");
+    assert!(room.wait().success());
+    let index = site.path("state").join("events");
+    fs::remove_dir_all(&index).expect("there was one");
+    let rebuild = || {
+        let done =
+            Command::new(haohe()).args(["events", "rebuild", "--config"]).arg(site.path("room.toml")).output().expect("it runs");
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        let said = String::from_utf8_lossy(&done.stdout).into_owned();
+        said.split(": ").nth(1).and_then(|rest| rest.split(' ').next()).and_then(|count| count.parse::<u64>().ok())
+    };
+    let events = rebuild();
+    assert!(events.is_some_and(|count| count >= 2), "that it started and stopped, at least: {events:?}");
+    assert!(index.join("complete.json").exists());
+    assert_eq!(rebuild(), events, "and again, over one that is there");
+}
+
+#[test]
 fn a_configuration_is_refused_by_file_key_and_remedy_before_anything_listens() {
     let site = Site::new();
     site.configure("[retention]\nstandard_days = 7\n");

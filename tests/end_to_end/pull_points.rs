@@ -58,6 +58,8 @@ async fn what_cameras_keep_until_they_are_asked_is_found_also_after_a_service_di
             let more = format!("id = {camera}\nonvif = \"{url}\"\nuser = \"admin\"\npassword_file = \"{}\"\n", file.display());
             *config = config.replace(&format!("id = {camera}\n"), &more);
         }
+        // Whose clock is an hour ahead: what it tells is dated by ours.
+        fleet.begin(Fault::ClockOffset(3600), &Who::Cameras(vec![2]));
     })
     .await;
     let operator = node.sign_in("operator").await;

@@ -126,10 +126,7 @@ pub const ELSEWHERE: &[(&str, &str)] = &[
     ("Q58", "not played: there is no ONVIF event service here"),
     ("Q70", "not played: a stream that slows down over days is the ingest core's own test"),
     ("Q71", "metadata follows the scene, which falls silent by itself"),
-    (
-        "Q83",
-        "not played: there is no ONVIF device service here (ingest::onvif::pull tries it); clock-offset moves sender reports and metadata",
-    ),
+    ("Q83", "the fault clock-offset moves sender reports, metadata and the clock of the device service, whose events are pulled"),
     ("Q84", "not played: there is no ONVIF device service here"),
     ("Q85", "not played: sender reports are UTC by nature; clock-offset=3600 is what a camera that is wrong about it sends"),
     ("Q111", "only the sizes of AAC-lbr; 44.1 kHz would need another clip"),
