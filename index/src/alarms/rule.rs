@@ -101,7 +101,7 @@ pub struct Rule {
     /// Within this part of the site tree; everywhere if empty.
     #[serde(default)]
     pub under: Vec<String>,
-    /// Of these cameras; of all if empty.
+    /// Of these cameras, or of several among which one of them is; of all if empty.
     #[serde(default)]
     pub cameras: BTreeSet<CameraId>,
     /// All of these words stand in what the event says; any event if empty.
@@ -173,7 +173,7 @@ impl Rule {
         let place = |(wanted, stands): (&String, &String)| wanted == stands;
         self.kinds.contains(&event.kind)
             && event.severity >= self.severity
-            && (self.cameras.is_empty() || event.camera.is_some_and(|camera| self.cameras.contains(&camera)))
+            && (self.cameras.is_empty() || event.camera.iter().chain(&event.cameras).any(|camera| self.cameras.contains(camera)))
             && event.place.len() >= self.under.len()
             && self.under.iter().zip(&event.place).all(place)
             && self.schedule.holds(event.time)

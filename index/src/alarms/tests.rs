@@ -67,6 +67,18 @@ fn check(rule: Rule, events: &str, expected: &str) {
 }
 
 #[test]
+fn a_rule_for_a_camera_is_also_about_an_event_that_took_it_with_others() {
+    let together = |cameras: &[u32]| {
+        let mut kept = kept(1, 1, 0);
+        (kept.event.camera, kept.event.cameras) = (None, cameras.iter().map(|number| camera(*number)).collect());
+        kept
+    };
+    let three = rule(|rule| rule.cameras = [camera(3)].into());
+    assert!(three.matches(&together(&[2, 3])) && !three.matches(&together(&[2, 4])) && !three.matches(&together(&[])));
+    assert!(rule(|_| {}).matches(&together(&[2, 4])));
+}
+
+#[test]
 fn repeats_of_one_camera_are_one_alarm_as_long_as_they_follow_each_other() {
     check(rule(|_| {}), "1@0 1@50 1@100 2@101 1@200", "0: 1 ×3, 101: 2 ×1, 200: 1 ×1");
     check(rule(|rule| rule.group_s = 0), "1@0 1@0 1@1", "0: 1 ×1, 0: 1 ×1, 1: 1 ×1");
