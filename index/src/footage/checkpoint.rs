@@ -9,15 +9,17 @@ use super::{
     volume::{Volume, lock},
 };
 use crate::model::{RetentionClass, StreamId, UtcMicros, VolumeId, Window};
-use std::io;
+use std::{io, sync::atomic::Ordering};
 
 const NAME: &str = "catalogue.bin";
 const MAGIC: u64 = u64::from_le_bytes(*b"HAOHECAT");
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
 
 /// What a volume held when the checkpoint was written.
 #[derive(Clone, Default, PartialEq, Debug)]
 pub(super) struct Checkpoint {
+    /// Its number: each that is begun has the next.
+    pub(super) number: u32,
     /// Segments in use: those with entries were being written. The last is the size, by its place in [`Size::ALL`].
     pub(super) segments: Vec<(StreamId, SegmentMeta, u8)>,
     /// Free files by size, in the order in which they are used.
@@ -26,6 +28,8 @@ pub(super) struct Checkpoint {
 
 /// Writes what the catalogue and the pool know of a volume. Files that were freed since the last time may be used again then.
 pub(super) fn write(volume: &Volume, catalogue: &Catalogue) -> io::Result<()> {
+    // A file that is freed from here on may have been used since: it is marked by this number.
+    let number = volume.checkpoints.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
     // The free list first: a file that is taken meanwhile stands in both, and is then looked into.
     let (free, freed) = {
         let pool = lock(&volume.pool);
@@ -40,7 +44,7 @@ pub(super) fn write(volume: &Volume, catalogue: &Catalogue) -> io::Result<()> {
         let mine = mine.filter(|segment| !volume.is_erasing(segment.key));
         segments.extend(mine.map(|segment| (*stream, segment.clone(), Size::of(stream.kind) as u8)));
     }
-    volume.disk.replace_small(NAME, &encode(volume.id, &Checkpoint { segments, free }))?;
+    volume.disk.replace_small(NAME, &encode(volume.id, &Checkpoint { number, segments, free }))?;
     lock(&volume.pool).release(&freed);
     Ok(())
 }
@@ -68,6 +72,7 @@ fn encode(id: VolumeId, checkpoint: &Checkpoint) -> Vec<u8> {
     out.extend(MAGIC.to_le_bytes());
     out.extend(VERSION.to_le_bytes());
     out.extend(id.to_bytes());
+    out.extend(checkpoint.number.to_le_bytes());
     out.extend((checkpoint.segments.len() as u32).to_le_bytes());
     for (stream, meta, size) in &checkpoint.segments {
         out.extend(stream.to_raw().to_le_bytes());
@@ -109,7 +114,7 @@ fn decode(bytes: &[u8], id: VolumeId, volume: u16) -> Option<Checkpoint> {
     if from.u64()? != MAGIC || u16::from_le_bytes(from.take()?) != VERSION || from.take::<16>()? != id.to_bytes() {
         return None;
     }
-    let mut checkpoint = Checkpoint::default();
+    let mut checkpoint = Checkpoint { number: from.u32()?, ..Checkpoint::default() };
     for _ in 0..from.u32()? {
         let stream = StreamId::from_raw(from.u32()?)?;
         let key = SegmentKey { volume, number: from.u32()?, incarnation: from.u64()? };
@@ -193,7 +198,8 @@ mod tests {
         };
         let open = SegmentMeta { entries: Some(vec![entry; 3]), ..sealed.clone() };
         let stream = StreamId::from_raw(17).expect("a stream");
-        let checkpoint = Checkpoint { segments: vec![(stream, sealed, 0), (stream, open, 1)], free: [vec![4, 2, 9], vec![]] };
+        let checkpoint =
+            Checkpoint { number: 12, segments: vec![(stream, sealed, 0), (stream, open, 1)], free: [vec![4, 2, 9], vec![]] };
         let id = VolumeId::from_bytes([4; 16]);
         let bytes = encode(id, &checkpoint);
         assert_eq!(decode(&bytes, id, 3), Some(checkpoint));

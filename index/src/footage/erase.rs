@@ -160,12 +160,12 @@ impl Keeper {
                 self.shared.catalogue.remove(stream, meta.key);
                 return Ok(Erased::default());
             }
-            Head::Free | Head::Damaged if held.covers(stream, meta.window) => {
+            Head::Free { .. } | Head::Damaged if held.covers(stream, meta.window) => {
                 self.shared.ledger.kept(stream, meta.key.incarnation, meta.spans());
                 return Ok(Erased { kept_by_hold: u64::from(meta.records), ..Erased::default() });
             }
             // Nobody can tell any more what is where in it: all of it goes.
-            Head::Free | Head::Damaged => (None, Vec::new()),
+            Head::Free { .. } | Head::Damaged => (None, Vec::new()),
         };
         let mark = EraseMark { order: order.id, at: now };
         let (mut left, mut gone, mut windows) = (before, Vec::new(), Vec::<Window>::new());
@@ -264,7 +264,7 @@ impl Keeper {
         let header = match head::read(&*file, Some(number))? {
             Head::Used(header) if header.incarnation == meta.key.incarnation => Some(header),
             // What was left of it is past its term by now.
-            Head::Used(_) | Head::Free => return Ok(()),
+            Head::Used(_) | Head::Free { .. } => return Ok(()),
             // Nobody reads the footer of such a file.
             Head::Damaged => None,
         };

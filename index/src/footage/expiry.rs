@@ -14,7 +14,10 @@ use super::{
 };
 use crate::model::{GapCause, RetentionClass, StreamId};
 use serde_json::json;
-use std::{io, sync::Arc};
+use std::{
+    io,
+    sync::{Arc, atomic::Ordering},
+};
 
 /// Segments removed in one go: at most some four times what is recorded meanwhile.
 const REMOVALS: usize = 64;
@@ -167,7 +170,8 @@ impl Keeper {
             size,
             base: crate::model::MediaTicks::default(),
             clock_epoch: 0,
-            run: 0,
+            // No run wrote it: since which checkpoint it is free.
+            run: self.volume.checkpoints.load(Ordering::Relaxed),
             moov_len: 0,
             moov_crc: 0,
             chain: [0; 32],

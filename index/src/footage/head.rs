@@ -14,8 +14,8 @@ use std::io;
 
 /// What the start of a file says.
 pub(super) enum Head {
-    /// It was never used, or may be used again.
-    Free,
+    /// It may be used again since that checkpoint of its volume, by number; 0 if it was never used.
+    Free { since: u32 },
     /// It holds footage.
     Used(Box<SegmentHeader>),
     /// Neither copy is sound, or they are those of another file.
@@ -40,10 +40,12 @@ pub(super) fn read(file: &dyn DiskFile, number: Option<u32>) -> io::Result<Head>
         })?);
         blank &= zeros;
     }
+    // Of two copies that say so the later one: whoever asks wants to know whether it was used since.
+    let since = sound.iter().map(|header| header.run).max().unwrap_or(0);
     Ok(match sound.into_iter().max_by_key(|header| (header.state == SegmentState::Used, header.created)) {
-        None if blank => Head::Free,
+        None if blank => Head::Free { since: 0 },
         None => Head::Damaged,
-        Some(header) if header.state == SegmentState::Free => Head::Free,
+        Some(header) if header.state == SegmentState::Free => Head::Free { since },
         Some(header) => Head::Used(Box::new(header)),
     })
 }

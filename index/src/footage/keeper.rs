@@ -7,7 +7,7 @@ use super::{
     checkpoint::{self, Checkpoint},
     disk::DiskFile,
     format::{Entry, SegmentHeader, spare},
-    head,
+    head::{self, Head},
     ledger::Removed,
     planted::{Bug, planted},
     pool::{Growth, Size},
@@ -36,8 +36,9 @@ const PAUSE: Duration = Duration::from_millis(500);
 const BATCH: usize = 8;
 /// The same where none is left.
 const URGENT: usize = 64;
-/// Free files in a row that are still free, after which the rest of a checkpoint's list is believed: files are used in its order.
-const STILL_FREE: usize = 4;
+/// Files of a size in a row that are still free, after which the rest of a checkpoint's list is believed: files are used in its order,
+/// and no more of them than that are lost with one failed sync. Whoever takes one looks into it all the same.
+const STILL_FREE: usize = 2048;
 
 /// What is left to do in the background after a volume was opened.
 #[derive(Default)]
@@ -46,6 +47,10 @@ pub(super) struct Leftovers {
     unknown: Vec<u32>,
     /// What a checkpoint knows of segments that were open.
     entries: HashMap<SegmentKey, Vec<Entry>>,
+    /// What it calls free, in the order in which it is used.
+    believed: Vec<(u32, Size)>,
+    /// Its number.
+    newest: u32,
 }
 
 /// Opens a volume for recording: takes its checkpoint's word for what is sealed and free, and leaves the rest for
@@ -56,7 +61,8 @@ pub(super) fn open(volume: &Volume, shared: &Shared) -> io::Result<Leftovers> {
     let checkpoint = checkpoint::read(&*volume.disk, volume.id, volume.index);
     let mut pool = lock(&volume.pool);
     present.iter().for_each(|number| pool.saw(*number));
-    let Checkpoint { segments, free } = checkpoint.unwrap_or_default();
+    let Checkpoint { number: newest, segments, free } = checkpoint.unwrap_or_default();
+    volume.checkpoints.store(newest, Ordering::Relaxed);
     let mut sealed: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for (stream, meta, size) in segments {
         // Of what was being removed when the last run ended, the checkpoint need not know: the file itself says whether it is gone.
@@ -79,20 +85,12 @@ pub(super) fn open(volume: &Volume, shared: &Shared) -> io::Result<Leftovers> {
     }
     sealed.into_iter().for_each(|(stream, metas)| shared.inherit_all(stream, volume.index, metas));
     for (size, numbers) in Size::ALL.into_iter().zip(free) {
-        let mut still = 0;
-        for number in numbers.into_iter().filter(|number| present.contains(number)).collect::<Vec<_>>() {
-            if still < STILL_FREE {
-                let found = recovery::probe(&*volume.disk.open(&segment_name(number))?, volume.index, number)?;
-                if !matches!(found, Found::Free) {
-                    still = 0;
-                    continue;
-                }
-                still += 1;
-            }
-            present.remove(&number);
-            pool.found(number, size, true);
+        for number in numbers.into_iter().filter(|number| present.remove(number)) {
+            pool.believe(number, size);
+            leftovers.believed.push((number, size));
         }
     }
+    leftovers.newest = newest;
     leftovers.unknown = present.into_iter().collect();
     leftovers.unknown.sort_unstable();
     Ok(leftovers)
@@ -192,20 +190,64 @@ impl Keeper {
 
     /// Looks into every file that the checkpoint does not vouch for: seals what was open, finds what is free.
     pub(super) fn recover(&self, leftovers: Leftovers) {
-        let Leftovers { unknown, mut entries } = leftovers;
+        let Leftovers { unknown, mut entries, believed, newest } = leftovers;
+        if let Err(error) = self.volume.disk.settle() {
+            // What was announced is durable all the same, and must not wait for a disk that refuses.
+            tracing::error!(volume = %self.volume.name, %error, "what an earlier run wrote last may not outlive a loss of power");
+        }
         for number in unknown {
             if self.shared.closing.load(Ordering::Acquire) {
                 return;
             }
-            // Once more, because one bad read must not hide a segment.
-            let found = self.recover_file(number, &mut entries, false).or_else(|_| self.recover_file(number, &mut entries, true));
-            if let Err(error) = found {
-                tracing::error!(volume = %self.volume.name, segment = number, %error, "segment cannot be read, it is tried again");
-                lock(&self.volume.unread).push(number);
-            }
+            self.look_into(number, &mut entries);
         }
+        for size in Size::ALL {
+            let numbers = believed.iter().filter(|(_, other)| *other == size).map(|(number, _)| *number);
+            self.prove_free(size, numbers, newest, &mut entries);
+        }
+        // The writer may have met some that are in use, in the meantime.
+        self.recover_unread();
         self.volume.recovering.store(false, Ordering::Release);
         self.shared.recovered();
+    }
+
+    fn look_into(&self, number: u32, known: &mut HashMap<SegmentKey, Vec<Entry>>) {
+        // Once more, because one bad read must not hide a segment.
+        let found = self.recover_file(number, known, false).or_else(|_| self.recover_file(number, known, true));
+        if let Err(error) = found {
+            tracing::error!(volume = %self.volume.name, segment = number, %error, "segment cannot be read, it is tried again");
+            lock(&self.volume.unread).push(number);
+        }
+    }
+
+    /// Looks for what was written since the checkpoint of that number into files that it calls free.
+    fn prove_free(
+        &self,
+        size: Size,
+        numbers: impl Iterator<Item = u32>,
+        newest: u32,
+        known: &mut HashMap<SegmentKey, Vec<Entry>>,
+    ) {
+        let mut still = 0;
+        for number in numbers {
+            if still == STILL_FREE || self.shared.closing.load(Ordering::Acquire) {
+                return;
+            }
+            // Whoever took it meanwhile has looked into it.
+            let Some(at) = lock(&self.volume.pool).withdraw(number, size) else { continue };
+            let head = self.volume.disk.open(&segment_name(number)).and_then(|file| head::read(&*file, Some(number)));
+            match head {
+                Ok(Head::Free { since }) => {
+                    lock(&self.volume.pool).restore(number, size, at);
+                    // One that was freed since was used since, and those behind it may be in use.
+                    still = if since < newest || since == 0 { still + 1 } else { 0 };
+                }
+                Ok(Head::Used(_) | Head::Damaged) | Err(_) => {
+                    still = 0;
+                    self.look_into(number, known);
+                }
+            }
+        }
     }
 
     /// Looks again into files that the disk refused to read or to mend. `false` if it still refuses.
@@ -389,6 +431,10 @@ impl Keeper {
             match growth {
                 Growth::Enough => break,
                 Growth::Convert { remove, .. } => {
+                    if lock(&self.volume.pool).was_believed(remove) && !self.volume.is_free(remove) {
+                        lock(&self.volume.unread).push(remove);
+                        continue;
+                    }
                     self.volume.forget_file(remove);
                     if let Err(error) = self.volume.disk.remove(&segment_name(remove)) {
                         tracing::error!(volume = %self.volume.name, segment = remove, %error, "segment cannot be removed");

@@ -2,7 +2,7 @@
 //! background, up to the volume's capacity, and from then on files are recycled: recording never allocates (and so never meets
 //! a full disk).
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 /// Which of the two sizes of file.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -59,6 +59,8 @@ pub(super) struct Pool {
     /// Files that are free, while the last checkpoint still says that they hold footage. Were they written before the next one, a start
     /// from the old one would take the new footage for what was removed.
     limbo: Vec<(u32, Size)>,
+    /// Free by a checkpoint's word alone: what their own heads say was not read yet.
+    believed: HashSet<u32>,
     /// Bytes given back to the file system by files that were sealed early.
     spared: HashMap<u32, u64>,
     /// The sum of them: a disk holds hundreds of thousands of such files.
@@ -88,6 +90,7 @@ impl Pool {
             wanted: capacity,
             growing: 0,
             limbo: Vec::new(),
+            believed: HashSet::new(),
             spared: HashMap::new(),
             spared_bytes: 0,
         }
@@ -121,6 +124,35 @@ impl Pool {
     /// Never gives this number to a new file.
     pub(super) fn saw(&mut self, number: u32) {
         self.next = self.next.max(number + 1);
+    }
+
+    /// Counts a file that a checkpoint calls free. Whoever takes it looks into it first.
+    pub(super) fn believe(&mut self, number: u32, size: Size) {
+        self.found(number, size, true);
+        self.believed.insert(number);
+    }
+
+    /// Whether nobody looked yet into a file that was taken. From now on somebody has.
+    pub(super) fn was_believed(&mut self, number: u32) -> bool {
+        self.believed.remove(&number)
+    }
+
+    /// Takes a believed file out for a look, uncounted, and gives its place among the free ones. `None` if it is not there any more.
+    pub(super) fn withdraw(&mut self, number: u32, size: Size) -> Option<usize> {
+        let free = &mut self.class(size).free;
+        let at = free.iter().position(|other| *other == number)?;
+        free.remove(at);
+        let class = self.class(size);
+        class.total = class.total.saturating_sub(1);
+        self.believed.remove(&number);
+        Some(at)
+    }
+
+    /// Puts a file back that was withdrawn and is free.
+    pub(super) fn restore(&mut self, number: u32, size: Size, at: usize) {
+        let class = self.class(size);
+        class.total += 1;
+        class.free.insert(at.min(class.free.len()), number);
     }
 
     /// Takes a file into use.

@@ -307,7 +307,7 @@ impl Reader {
         let file = self.file(key)?;
         let header = match head::read(&*file, Some(key.number)).map_err(refused)? {
             head::Head::Used(header) if header.incarnation == key.incarnation => *header,
-            head::Head::Used(_) | head::Head::Free => return Err(ReadError::Gone { segment: key.number }),
+            head::Head::Used(_) | head::Head::Free { .. } => return Err(ReadError::Gone { segment: key.number }),
             head::Head::Damaged => return Err(damaged(key, 0, "segment header")),
         };
         let moov = head::moov(&*file, &header).map_err(refused)?;
@@ -323,7 +323,7 @@ impl Reader {
         RecordHeader::decode(bytes, key.incarnation, offset).ok_or_else(|| {
             // The file may have been recycled since its head was cached.
             match self.file(key).map(|file| head::read(&*file, Some(key.number))) {
-                Ok(Ok(head::Head::Free)) => ReadError::Gone { segment: key.number },
+                Ok(Ok(head::Head::Free { .. })) => ReadError::Gone { segment: key.number },
                 Ok(Ok(head::Head::Used(header))) if header.incarnation != key.incarnation => {
                     ReadError::Gone { segment: key.number }
                 }

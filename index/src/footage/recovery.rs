@@ -44,7 +44,7 @@ pub(super) fn probe(file: &dyn DiskFile, volume: u16, number: u32) -> io::Result
         return Ok(Found::Alien);
     }
     let header = match head::read(file, Some(number))? {
-        Head::Free => return Ok(Found::Free),
+        Head::Free { .. } => return Ok(Found::Free),
         Head::Damaged => return Ok(Found::Alien),
         Head::Used(header) => header,
     };

@@ -52,7 +52,7 @@ impl Keeper {
             // Something else stands there by now.
             Head::Used(header) if header.incarnation != copy.key.incarnation => return Ok(()),
             // Also where its head was refused with it: nobody else uses the file before the next start.
-            Head::Used(_) | Head::Free | Head::Damaged => {}
+            Head::Used(_) | Head::Free { .. } | Head::Damaged => {}
         }
         for _ in 0..TIMES {
             goes.iter().try_for_each(|entry| zero_range(&*file, entry.offset(), entry.end()))?;

@@ -150,7 +150,7 @@ impl Scrub {
         let file = self.volume.disk.open(&segment_name(key.number))?;
         let header = match head::read(&*file, Some(key.number))? {
             Head::Used(header) => Some(*header).filter(|header| header.incarnation == key.incarnation),
-            Head::Free | Head::Damaged => None,
+            Head::Free { .. } | Head::Damaged => None,
         };
         let Some(header) = header else { return Ok((None, Some((0, "the segment's header is damaged")))) };
         let mut flaw = None;

@@ -21,7 +21,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -62,6 +62,8 @@ pub(super) struct Volume {
     pub(super) ask_again: AtomicBool,
     /// Its disk is not there: it only keeps the place.
     absent: bool,
+    /// The number of the newest checkpoint that was begun, whether or not it came to be.
+    pub(super) checkpoints: AtomicU32,
     /// Commits of the pool and catalogue since the last checkpoint.
     pub(super) changes: AtomicU64,
     /// Segments sealed early, whose unused bytes the keeper gives back: number, from, to.
@@ -340,6 +342,7 @@ impl Volume {
             removed: AtomicBool::new(false),
             ask_again: AtomicBool::new(false),
             absent: false,
+            checkpoints: AtomicU32::new(0),
             changes: AtomicU64::new(0),
             sealed_early: Mutex::default(),
             seal_wanted: Mutex::default(),
@@ -488,6 +491,12 @@ impl Volume {
     /// Whether some of a segment is to be erased and its disk has not done so yet.
     pub(super) fn is_erasing(&self, key: SegmentKey) -> bool {
         lock(&self.unfinished).iter().any(|work| work.key() == key)
+    }
+
+    /// Whether a file's own head says that it is free.
+    pub(super) fn is_free(&self, number: u32) -> bool {
+        let head = self.disk.open(&segment_name(number)).and_then(|file| head::read(&*file, Some(number)));
+        matches!(head, Ok(Head::Free { .. }))
     }
 
     /// Something changed that the next checkpoint should say.

@@ -259,10 +259,8 @@ impl Writer {
             return Ok(Step::Moves);
         }
         let size = Size::of(draft.stream.kind);
-        let (taken, bytes) = {
-            let mut pool = lock(&self.volume.pool);
-            (pool.take(size), pool.bytes_of(size))
-        };
+        let bytes = lock(&self.volume.pool).bytes_of(size);
+        let taken = self.take_free(size);
         self.volume.chores.notify_one();
         let Some(number) = taken else { return Ok(Step::Waits) };
         lock(&self.volume.writing).insert(number);
@@ -290,6 +288,24 @@ impl Writer {
         self.volume.forget_file(number);
         self.open.insert(draft.stream, open);
         Ok(Step::Goes)
+    }
+
+    /// A file to write to. One that only a checkpoint calls free is looked into first: what was recorded in it since must not be
+    /// overwritten, whatever a crash left of the files before it.
+    fn take_free(&self, size: Size) -> Option<u32> {
+        loop {
+            let (number, believed) = {
+                let mut pool = lock(&self.volume.pool);
+                let number = pool.take(size)?;
+                (number, pool.was_believed(number))
+            };
+            if !believed || self.volume.is_free(number) {
+                return Some(number);
+            }
+            tracing::warn!(volume = %self.volume.name, segment = number, "a file is in use that was free when the catalogue was saved");
+            lock(&self.volume.unread).push(number);
+            lock(&self.volume.pool).retire(size);
+        }
     }
 
     /// Seals segments whose streams have ended, and those of which some is to be erased.

@@ -43,6 +43,9 @@ impl Disk for AbsentDisk {
     fn sync_written(&self, _: &[Arc<dyn DiskFile>]) -> io::Result<()> {
         self.refuse()
     }
+    fn settle(&self) -> io::Result<()> {
+        self.refuse()
+    }
     fn free_bytes(&self) -> io::Result<u64> {
         self.refuse()
     }

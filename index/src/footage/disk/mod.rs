@@ -40,6 +40,9 @@ pub(super) trait Disk: Send + Sync {
     /// Makes every write that returned before this call, to any of `touched`, durable: one sync where the file system allows it.
     /// After an error nothing is known about any of them, and asking again proves nothing.
     fn sync_written(&self, touched: &[Arc<dyn DiskFile>]) -> io::Result<()>;
+    /// Makes everything durable that was written here, by whomever. A process may have ended between a write and its sync while the
+    /// machine went on: the next one reads what the next crash may take back.
+    fn settle(&self) -> io::Result<()>;
     /// Bytes that may still be allocated.
     fn free_bytes(&self) -> io::Result<u64>;
     /// Lets go of the volume, for another process or another store to take.

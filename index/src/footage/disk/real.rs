@@ -165,6 +165,10 @@ impl Disk for RealDisk {
         }
     }
 
+    fn settle(&self) -> io::Result<()> {
+        Ok(fs::syncfs(File::open(&self.root)?)?)
+    }
+
     fn free_bytes(&self) -> io::Result<u64> {
         let stat = fs::statvfs(&self.root)?;
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))

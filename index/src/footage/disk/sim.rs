@@ -86,6 +86,8 @@ struct State {
     random: SmallRng,
     /// The simulation of a disk that forgets: syncs succeed and do nothing. For proving that the tests would notice.
     lies: bool,
+    /// A sync failed since the last crash: what is read need not be on the disk, and nobody can know any more.
+    forgot: bool,
     /// What a stall calls.
     wait: Option<Arc<dyn Fn(Duration) + Send + Sync>>,
     /// A digest of every operation so far: two runs of a seed agree in it.
@@ -121,6 +123,7 @@ impl SimDisk {
             room,
             random: SmallRng::seed_from_u64(seed),
             lies: false,
+            forgot: false,
             wait,
             trace: 0,
         })))
@@ -214,8 +217,19 @@ impl SimDisk {
             file.named = file.named || random.random();
             file.named
         });
-        (state.lies, state.faults, state.armed) = (false, Vec::new(), Vec::new());
-        state.power.store(true, Ordering::Relaxed);
+        (state.lies, state.forgot) = (false, false);
+        state.start_anew();
+    }
+
+    /// The process ends and the machine goes on: what it wrote is read by the next one, whether it is durable or not. `false` if a sync
+    /// has failed, after which a process that does not know of it would read what is not on the disk.
+    pub(in crate::footage) fn leave(&self) -> bool {
+        let mut state = self.state();
+        if state.forgot {
+            return false;
+        }
+        state.start_anew();
+        true
     }
 
     /// What a stretch of a file reads as. `None` if it is not there.
@@ -282,6 +296,16 @@ impl SimDisk {
 }
 
 impl State {
+    fn settle_names(&mut self) {
+        self.removed.clear();
+        self.files.values_mut().for_each(|file| file.named = true);
+    }
+
+    fn start_anew(&mut self) {
+        (self.faults, self.armed) = (Vec::new(), Vec::new());
+        self.power.store(true, Ordering::Relaxed);
+    }
+
     /// Counts an operation and lets it fail if that is planned.
     fn step(&mut self, what: u64) -> io::Result<()> {
         self.operations += 1;
@@ -338,6 +362,7 @@ impl State {
         let files = self.files.iter_mut().filter(|(file, _)| name.is_none_or(|name| name == *file));
         if lost {
             // What was dirty is clean now, and nowhere but in memory.
+            self.forgot = true;
             files.for_each(|(_, file)| file.pending.clear());
             return Err(io::Error::from_raw_os_error(5));
         }
@@ -406,8 +431,7 @@ impl Disk for SimDisk {
     fn sync_dir(&self, _: &str) -> io::Result<()> {
         let mut state = self.state();
         state.step(7)?;
-        state.removed.clear();
-        state.files.values_mut().for_each(|file| file.named = true);
+        state.settle_names();
         Ok(())
     }
 
@@ -431,6 +455,13 @@ impl Disk for SimDisk {
 
     fn sync_written(&self, _: &[Arc<dyn DiskFile>]) -> io::Result<()> {
         self.state().sync(None)
+    }
+
+    fn settle(&self) -> io::Result<()> {
+        let mut state = self.state();
+        state.sync(None)?;
+        state.settle_names();
+        Ok(())
     }
 
     fn free_bytes(&self) -> io::Result<u64> {

@@ -46,6 +46,7 @@ pub(in crate::footage) struct SegmentHeader {
     /// The media time that is zero in the file.
     pub(in crate::footage) base: MediaTicks,
     pub(in crate::footage) clock_epoch: u32,
+    /// The session that it was received in. Of a free file: the number of its volume's newest checkpoint when it was freed.
     pub(in crate::footage) run: u32,
     pub(in crate::footage) moov_len: u32,
     pub(in crate::footage) moov_crc: u32,

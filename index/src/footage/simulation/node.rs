@@ -122,6 +122,7 @@ impl Node {
             terms: RetentionTerms { standard: years, key_target: years },
             segment_max: Duration::from_secs(7),
             later: false,
+            kills: false,
             people: false,
         };
         node.model.terms = node.plan.terms;
@@ -365,6 +366,11 @@ impl Node {
         drop(life);
         self.model.excuse_spoiled(&self.disks);
         self.journal.crash(&mut self.random);
+        // Of a machine that goes on all disks do.
+        let killed = self.plan.kills && self.people.chance(1, 2);
+        if killed {
+            self.told("but only for the process");
+        }
         for at in 0..self.disks.len() {
             let dead = {
                 self.power.store(true, Ordering::Relaxed);
@@ -374,6 +380,7 @@ impl Node {
             match dead {
                 // It is replaced by a new one.
                 true => self.disks[at] = self.blank(),
+                false if killed && self.disks[at].leave() => {}
                 false => self.disks[at].crash(),
             }
         }

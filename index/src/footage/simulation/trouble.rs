@@ -17,6 +17,8 @@ const HOUR: i64 = 3600;
 
 /// Seeds below this one live as they did when they were found; to those from here on happens what was added since.
 pub(super) const LATER: u64 = 2000;
+/// From here on it is now and then the process alone that ends.
+pub(super) const KILLED: u64 = 20_000;
 
 /// What a seed decided once.
 pub(super) struct Plan {
@@ -33,6 +35,8 @@ pub(super) struct Plan {
     pub(super) segment_max: Duration,
     /// Whether what was added to lives later happens too: more steps of the clock, longer times without power.
     pub(super) later: bool,
+    /// Whether now and then the process ends and the machine goes on.
+    pub(super) kills: bool,
     /// Whether anybody asks for holds and erasures.
     pub(super) people: bool,
 }
@@ -55,6 +59,7 @@ impl Plan {
             },
             segment_max: seconds(random.random_range(5..40)),
             later,
+            kills: seed >= KILLED,
             people: later && people.chance(2, 3),
         }
     }

@@ -94,6 +94,9 @@ impl Disk for GatedDisk {
     fn sync_written(&self, touched: &[Arc<dyn DiskFile>]) -> io::Result<()> {
         self.1.write().and_then(|()| self.0.sync_written(touched))
     }
+    fn settle(&self) -> io::Result<()> {
+        self.1.write().and_then(|()| self.0.settle())
+    }
     fn free_bytes(&self) -> io::Result<u64> {
         self.0.free_bytes()
     }
