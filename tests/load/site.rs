@@ -83,9 +83,7 @@ impl Plan {
 
     /// Refuses a run that the disk under `folder` cannot hold, and says how long a run it could.
     fn check_disk(&self, segments: Segments, folder: &Path) -> Result<()> {
-        const SPARE_MIB: u64 = 1024;
-        let disk = rustix::fs::statvfs(folder).with_context(|| format!("ask how full the disk under {} is", folder.display()))?;
-        let free_mib = ((disk.f_bavail * disk.f_frsize) >> 20).saturating_sub(SPARE_MIB);
+        let free_mib = free_mib(folder)?;
         let fits = free_mib.saturating_sub(self.open_mib(segments)) * 1024 / self.rate_kib_per_s().max(1);
         let needed_mib = self.capacity_mib(segments);
         ensure!(
@@ -98,6 +96,13 @@ impl Plan {
         );
         Ok(())
     }
+}
+
+/// What the disk under `folder` has to spare, in MiB.
+fn free_mib(folder: &Path) -> Result<u64> {
+    const SPARE_MIB: u64 = 1024;
+    let disk = rustix::fs::statvfs(folder).with_context(|| format!("ask how full the disk under {} is", folder.display()))?;
+    Ok(((disk.f_bavail * disk.f_frsize) >> 20).saturating_sub(SPARE_MIB))
 }
 
 /// What a main stream writes a second, in KiB.
@@ -145,9 +150,16 @@ impl Site {
         Ok(site)
     }
 
-    /// Lets the volume hold so many bytes more than the run records.
+    /// Lets the volume hold so many bytes more than the run records, if the disk has them.
     pub(crate) fn allow_more(&mut self, bytes: u64) -> Result<()> {
         self.capacity_mib += bytes >> 20;
+        let (needed_mib, free_mib) = (self.capacity_mib, free_mib(&self.folder)?);
+        ensure!(
+            needed_mib <= free_mib,
+            "disk too small: what is to be laid down first needs {needed_mib} MiB, and {} has {free_mib} MiB to spare. Free some space, or \
+             ask for fewer cameras or days",
+            self.folder.display()
+        );
         Ok(fs::write(self.config(), self.toml())?)
     }
 
