@@ -2,7 +2,7 @@
 //! test machine. Each segment holds one picture that is shown as long as the segment would have lasted, and what its file was
 //! given and never used goes back to the file system.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use index::{
     footage::{Draft, Setup, Store, VolumeSetup},
     journal::Journal,
@@ -70,6 +70,7 @@ pub(crate) struct Month {
 pub(crate) fn lay(state: &Path, volume: &Path, plan: Plan) -> Result<Month> {
     let state = StateDir::open(state)?;
     let journal = Journal::open(&state.path().join("journal"), state.node())?;
+    ensure!(plan.segment.as_micros() <= u128::from(u32::MAX), "a segment of one fragment is at most 71 minutes long");
     let disk = VolumeSetup { name: "disk1".to_owned(), path: volume.to_owned(), capacity: plan.capacity() };
     let setup = Setup {
         segment_bytes: FILE_BYTES,
@@ -112,7 +113,7 @@ pub(crate) fn lay(state: &Path, volume: &Path, plan: Plan) -> Result<Month> {
 fn append(store: &Store, mut draft: Draft) -> Result<()> {
     let deadline = Instant::now() + Duration::from_secs(60);
     while let Err(full) = store.append(draft) {
-        anyhow::ensure!(Instant::now() < deadline, "the store takes nothing more");
+        ensure!(Instant::now() < deadline, "the store takes nothing more");
         draft = *full.draft;
         store.flush();
     }
@@ -126,7 +127,7 @@ fn until_recorded(store: &Store, draft: impl Fn() -> Draft) -> Result<()> {
     let (stream, ends) = (wanted.stream, wanted.window().to);
     let deadline = Instant::now() + Duration::from_secs(60);
     while store.recorded_to(stream).is_none_or(|to| to < ends) {
-        anyhow::ensure!(Instant::now() < deadline, "{stream} is not recorded: the volume has no room");
+        ensure!(Instant::now() < deadline, "{stream} is not recorded: the volume has no room");
         std::thread::sleep(Duration::from_millis(2));
         append(store, draft())?;
         store.flush();

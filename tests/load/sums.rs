@@ -10,9 +10,9 @@ use crate::{
 use anyhow::{Context, Result, ensure};
 use std::time::{Duration, Instant};
 
-/// From one segment to the next; its last minutes are a gap.
-const SEGMENT: Duration = Duration::from_secs(3 * 3600 - 300);
-const GAP: Duration = Duration::from_secs(300);
+/// One hour of three is recorded. A fragment, of which each segment has one, is at most 71 minutes long.
+const SEGMENT: Duration = Duration::from_secs(3600);
+const GAP: Duration = Duration::from_secs(7200);
 /// Questions of each kind.
 const QUESTIONS: usize = 20;
 
