@@ -1,9 +1,12 @@
 //! What people do at a shell: run a node, check its configuration, look after its files while it is stopped.
 
 use crate::{
+    centre,
     config::{Config, LogFormat},
+    link::{join, members},
     room,
     sign_in::passwords,
+    tls,
 };
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand, ValueEnum};
@@ -12,9 +15,11 @@ use index::{
     accounts::{Account, Accounts, PasswordHash},
     events::{self, IndexLimits, Sources},
     footage::tools::{self, Verdict},
-    journal::Journal,
+    journal::{Copies, CopyLimits, Journal},
+    model::{NodeId, Tier},
+    node::StateDir,
 };
-use std::{io::Write, os::unix::fs::OpenOptionsExt, path::PathBuf};
+use std::{io::Write, os::unix::fs::OpenOptionsExt, path::PathBuf, sync::Arc};
 
 /// How long reads that are under way when the node has stopped may take.
 const LAST_READS: std::time::Duration = std::time::Duration::from_secs(1);
@@ -24,6 +29,20 @@ const LAST_READS: std::time::Duration = std::time::Duration::from_secs(1);
 pub enum Command {
     /// Records a room's cameras and serves its page until told to stop (SIGTERM); SIGHUP takes the configured volumes and cameras anew.
     Room(ConfigFile),
+    /// Runs a centre, of a sub-district or of the district: fetches from the nodes below, finds what happened there, and serves its page
+    /// until told to stop (SIGTERM).
+    Centre(ConfigFile),
+    /// Decides who may join a centre. Works beside the running centre.
+    #[command(subcommand)]
+    Ca(CaCommand),
+    /// Joins this node to the centre above, with the code that `haohe ca invite` printed there. Works beside the running node.
+    Join {
+        /// The code, from haohe1 on.
+        code: String,
+        /// This node's configuration.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
     /// Checks a configuration and everything it refers to, and changes nothing.
     CheckConfig(ConfigFile),
     /// Looks at the footage on a disk, with or without its node.
@@ -86,6 +105,26 @@ pub enum JournalCommand {
         /// The node's state directory.
         #[arg(long, value_name = "DIR")]
         state: PathBuf,
+    },
+}
+
+/// See [`Command::Ca`].
+#[derive(Subcommand)]
+pub enum CaCommand {
+    /// Prints a code with which one node may join below this centre, once and within a day. Give it to nobody else.
+    Invite {
+        /// The centre's configuration.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// Where the node reaches this centre's page, host:port; the first of below.names and the port of http.listen if left out.
+        #[arg(long)]
+        address: Option<String>,
+    },
+    /// Lists the nodes that joined: node, tier, since, name.
+    Ls {
+        /// The centre's configuration.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
     },
 }
 
@@ -167,6 +206,17 @@ impl Command {
                 runtime.shutdown_timeout(LAST_READS);
                 ran
             }
+            Self::Centre(file) => {
+                let (_, config) = file.load()?;
+                begin_log(&config)?;
+                let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+                let ran = runtime.block_on(centre::run(config));
+                runtime.shutdown_timeout(LAST_READS);
+                ran
+            }
+            Self::Ca(CaCommand::Invite { config, address }) => invite(&Config::load(&config)?, address),
+            Self::Ca(CaCommand::Ls { config }) => list_members(&Config::load(&config)?),
+            Self::Join { code, config } => join(&Config::load(&config)?, &code),
             Self::CheckConfig(file) => check_config(file),
             Self::Footage(footage) => footage.run(),
             Self::Journal(JournalCommand::Verify { state }) => verify_journal(&state),
@@ -239,6 +289,48 @@ fn check_config(file: ConfigFile) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Who a node is, which may be running; made now if it never ran.
+fn identity(config: &Config) -> anyhow::Result<NodeId> {
+    match StateDir::peek(&config.state_dir)? {
+        Some(node) => Ok(node),
+        None => Ok(room::open_state(&config.state_dir)?.node()),
+    }
+}
+
+fn invite(config: &Config, address: Option<String>) -> anyhow::Result<()> {
+    let Some(below) = &config.below else {
+        bail!("this configuration has no section [below]: only a centre that has one can be joined")
+    };
+    identity(config)?;
+    let host = below.names.first().map_or("127.0.0.1", String::as_str);
+    let address = address.unwrap_or_else(|| format!("{host}:{}", config.http.listen.port()));
+    let certificate = tls::own_certificate(&config.http, &config.state_dir)?;
+    let code = members::invite(&config.state_dir.join("link"), address, join::fingerprint(&certificate))?;
+    println!("{code}");
+    Ok(())
+}
+
+fn list_members(config: &Config) -> anyhow::Result<()> {
+    for member in members::Members::open(&config.state_dir.join("link"))?.list() {
+        println!("{} {} {} {}", member.node, member.tier, member.since, member.name);
+    }
+    Ok(())
+}
+
+fn join(config: &Config, code: &str) -> anyhow::Result<()> {
+    let code: members::Code = code.parse().map_err(anyhow::Error::msg)?;
+    if config.tier == Tier::District {
+        bail!("this is the configuration of a district, which has nobody above it");
+    }
+    tls::choose_provider();
+    let node = identity(config)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let link = config.state_dir.join("link");
+    let papers = runtime.block_on(join::join(&code, &link, node, &config.name, config.tier))?;
+    println!("joined {} ({}, {}); the running node dials it within seconds", papers.upper_name, papers.upper_tier, papers.broker);
+    Ok(())
+}
+
 fn verify_journal(state: &std::path::Path) -> anyhow::Result<()> {
     let dir = state.join("journal");
     match Journal::verify(&dir).with_context(|| format!("the journal in {} does not verify", dir.display()))? {
@@ -252,7 +344,13 @@ fn rebuild_events(config: &Config) -> anyhow::Result<()> {
     let state = room::open_state(&config.state_dir)?;
     let journal = Journal::open(&state.journal(), state.node()).context("open the journal")?;
     let limits = IndexLimits { keep_days: config.event_days };
-    let rebuilt = events::rebuild(&state.events(), Sources::own(journal), limits).context("make the index of events anew")?;
+    let sources = if config.tier.records() {
+        Sources::own(journal)
+    } else {
+        let copies = Copies::open(&state.copies(), CopyLimits::default()).context("open the copies of journals below")?;
+        Sources::with_copies(journal, Arc::new(copies))
+    };
+    let rebuilt = events::rebuild(&state.events(), sources, limits).context("make the index of events anew")?;
     println!("{}: {} events in {:.1} s", state.events().display(), rebuilt.events, rebuilt.took.as_secs_f64());
     Ok(())
 }

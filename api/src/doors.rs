@@ -3,7 +3,7 @@
 //! [`Doors::add`] is the one way to register a handler. It puts the check before the handler and notes the route in a list
 //! that a test walks as nobody and in every role, so that a new route cannot be forgotten.
 
-use crate::{authority::Authority, node::Shared};
+use crate::{authority::Authority, node::Shared, refusal::Refusal};
 use axum::{
     extract::{Request, State},
     http::Method,
@@ -56,13 +56,23 @@ impl Doors {
         Self { node, router: OpenApiRouter::with_openapi(api), entries: Vec::new() }
     }
 
-    /// Registers handlers behind a door.
+    /// Registers handlers behind a door, of nodes of every tier.
     #[must_use]
-    pub fn add(mut self, door: Door, (schemas, paths, handlers): UtoipaMethodRouter<Shared>) -> Self {
+    pub fn add(self, door: Door, handlers: UtoipaMethodRouter<Shared>) -> Self {
+        self.add_for(door, false, handlers)
+    }
+
+    /// Registers handlers behind a door that only a room has: of cameras, footage, pictures and what stands on them. A centre says so.
+    #[must_use]
+    pub fn add_in_rooms(self, door: Door, handlers: UtoipaMethodRouter<Shared>) -> Self {
+        self.add_for(door, true, handlers)
+    }
+
+    fn add_for(mut self, door: Door, rooms_only: bool, (schemas, paths, handlers): UtoipaMethodRouter<Shared>) -> Self {
         for (path, item) in &paths.paths {
             self.entries.extend(methods(item).map(|method| Entry { method, path: path.clone(), door }));
         }
-        let guarded = handlers.layer(from_fn_with_state((self.node.clone(), door), pass));
+        let guarded = handlers.layer(from_fn_with_state((self.node.clone(), door, rooms_only), pass));
         self.router = self.router.routes((schemas, paths, guarded));
         self
     }
@@ -89,8 +99,10 @@ fn methods(item: &PathItem) -> impl Iterator<Item = Method> {
     .flatten()
 }
 
-async fn pass(State((node, door)): State<(Shared, Door)>, mut request: Request, next: Next) -> Response {
+async fn pass(State((node, door, rooms_only)): State<(Shared, Door, bool)>, mut request: Request, next: Next) -> Response {
     match Authority::establish(&node, door, &request) {
+        // Said to those only who might have had it.
+        Ok(_) if rooms_only && !node.config.tier.records() => Refusal::held_in_rooms().into_response(),
         Ok(authority) => {
             request.extensions_mut().insert(authority);
             next.run(request).await

@@ -6,6 +6,7 @@
 //! threads of their own.
 
 pub mod authority;
+pub mod centre;
 pub mod command;
 pub mod config;
 pub mod days;

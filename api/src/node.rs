@@ -6,6 +6,7 @@ use crate::{
     figures::Figures,
     headers::Hosts,
     hooks::Hooks,
+    link::below::Below,
     metadata::Metadata,
     mqtt::MqttFigures,
     refusal::Refusal,
@@ -71,6 +72,8 @@ pub struct Node {
     pub mqtt: MqttFigures,
     /// Who watched what.
     pub register: Arc<Register>,
+    /// What a centre has of the nodes below it; `None` in a room.
+    pub below: Option<Arc<Below>>,
     /// Who may sign in.
     pub accounts: Arc<Accounts>,
     /// Slows down whoever tries passwords.

@@ -141,6 +141,23 @@ impl Refusal {
         )
     }
 
+    /// 409: a centre is asked for what only rooms have.
+    #[must_use]
+    pub fn held_in_rooms() -> Self {
+        Self::new(
+            StatusCode::CONFLICT,
+            "held_in_rooms",
+            words(
+                "本中心不保存摄像机、录像、画面、台账和告警规则，这些均在各监控室",
+                "This centre does not hold cameras, footage, pictures, the ledger or alarm rules: they are in the rooms",
+            ),
+            words(
+                "请登录该摄像机所在监控室的页面查看；事件可在本中心检索",
+                "Sign in at the page of the room that has the camera; events of all rooms are searched here",
+            ),
+        )
+    }
+
     /// 400: the request does not make sense.
     #[must_use]
     pub fn bad_request(en: impl Into<Cow<'static, str>>) -> Self {

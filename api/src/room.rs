@@ -12,6 +12,7 @@ use crate::{
     gaps::Gaps,
     headers::Hosts,
     hooks::Hooks,
+    link::{self, Desk, message::Named},
     memory,
     metadata::Metadata,
     mqtt::{self, MqttFigures},
@@ -32,7 +33,7 @@ use index::{
     cameras::Cameras,
     events::{Events, IndexLimits},
     footage::{Setup, Store, VolumeSetup},
-    journal::{Journal, Record},
+    journal::{History, Journal, Record},
     model::{CameraId, Driver, UtcMicros},
     motion::{Footage, Motion},
     node::StateDir,
@@ -52,9 +53,10 @@ use tokio::{
         oneshot, watch,
     },
 };
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// How long requests that are under way may take to finish when the node stops.
-const GRACE: Duration = Duration::from_secs(3);
+pub(crate) const GRACE: Duration = Duration::from_secs(3);
 /// How often what has ended is cleared away.
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
 
@@ -62,7 +64,7 @@ const SWEEP_EVERY: Duration = Duration::from_secs(10);
 const HEADER_PATIENCE: Duration = Duration::from_secs(15);
 
 /// Passwords hashed at once: each takes 19 MiB and a core for tens of milliseconds.
-const HASHES_AT_ONCE: usize = 2;
+pub(crate) const HASHES_AT_ONCE: usize = 2;
 
 /// Events of cameras that may wait to be written.
 const CAMERA_EVENTS: usize = 8192;
@@ -72,7 +74,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 const GAPS_EVERY: Duration = Duration::from_secs(3);
 
 /// Questions to the index of events at once: each is some tens of milliseconds of a core.
-const SEARCHES_AT_ONCE: usize = 2;
+pub(crate) const SEARCHES_AT_ONCE: usize = 2;
 
 /// A running room.
 pub struct Room {
@@ -84,6 +86,8 @@ pub struct Room {
     serving: tokio::task::JoinHandle<std::io::Result<()>>,
     sweeping: [tokio::task::JoinHandle<()>; 3],
     hearing: (oneshot::Sender<()>, tokio::task::JoinHandle<()>),
+    /// Ends the line to the node above.
+    above: DropGuard,
     /// Held, not read: whoever holds it is this node.
     _state: StateDir,
 }
@@ -174,6 +178,7 @@ impl Room {
             events,
             motion,
             metadata,
+            below: None,
             commits,
             alarms: Arc::new(alarms),
             hooks,
@@ -188,15 +193,12 @@ impl Room {
         if node.accounts.list().is_empty() {
             tracing::warn!("nobody can sign in yet: run `haohe person add NAME --role admin --one-time` and restart");
         }
-        let handle = Handle::new();
-        let app = routes::router(&node).into_make_service_with_connect_info::<SocketAddr>();
-        let mut server = axum_server::from_tcp_rustls(listener, RustlsConfig::from_config(tls))?
-            // Small answers must not wait for the peer's delayed acknowledgement: 40 ms, felt in every seek.
-            .map(|tls| tls.acceptor(NoDelayAcceptor::new()))
-            .handle(handle.clone())
-            .first_request_timeout(HEADER_PATIENCE);
-        server.http_builder().http1().header_read_timeout(HEADER_PATIENCE);
-        let serving = tokio::spawn(server.serve(app));
+        let (handle, serving) = serve(&node, listener, tls)?;
+        // Whoever is above, now or later, may fetch what happens here.
+        let own = Named { node: node.id, name: node.config.name.clone(), tier: node.config.tier };
+        let desk = Desk::of_room(Arc::clone(&node.journal) as Arc<dyn History>).called(own, Arc::default());
+        let above = CancellationToken::new();
+        tokio::spawn(link::above::serve(state.link(), node.id, Arc::new(desk), above.clone()));
         let gaps = Gaps::open(&state.gaps(), &node.journal, UtcMicros::now());
         let sweeping = [
             tokio::spawn(sweep(node.clone())),
@@ -208,7 +210,7 @@ impl Room {
         tracing::info!(%address, fingerprint, cameras = node.catalogue.list().len(), "recording, and listening for HTTPS");
         let started = Record::new(UtcMicros::now(), "node.started", serde_json::json!({ "version": env!("CARGO_PKG_VERSION") }));
         drop(node.journal.append(started));
-        Ok(Self { node, address, handle, serving, sweeping, hearing, _state: state })
+        Ok(Self { node, address, handle, serving, sweeping, hearing, above: above.drop_guard(), _state: state })
     }
 
     /// Takes the volumes and the cameras of the configuration file as they are now. Other keys are read at start only.
@@ -232,7 +234,8 @@ impl Room {
     /// Stops in the stated order, losing nothing that was received.
     pub async fn drain(self) {
         tracing::info!("stopping");
-        let Self { node, handle, serving, sweeping, hearing: (ended, hearing), .. } = self;
+        let Self { node, handle, serving, sweeping, hearing: (ended, hearing), above, .. } = self;
+        drop(above);
         sweeping.iter().for_each(tokio::task::JoinHandle::abort);
         node.logins.end_all();
         node.exports.stop();
@@ -261,13 +264,30 @@ impl Room {
     }
 }
 
+/// Serves a node's API and page on its port.
+pub(crate) fn serve(
+    node: &Shared,
+    listener: TcpListener,
+    tls: Arc<rustls::ServerConfig>,
+) -> anyhow::Result<(Handle<SocketAddr>, tokio::task::JoinHandle<std::io::Result<()>>)> {
+    let handle = Handle::new();
+    let app = routes::router(node).into_make_service_with_connect_info::<SocketAddr>();
+    let mut server = axum_server::from_tcp_rustls(listener, RustlsConfig::from_config(tls))?
+        // Small answers must not wait for the peer's delayed acknowledgement: 40 ms, felt in every seek.
+        .map(|tls| tls.acceptor(NoDelayAcceptor::new()))
+        .handle(handle.clone())
+        .first_request_timeout(HEADER_PATIENCE);
+    server.http_builder().http1().header_read_timeout(HEADER_PATIENCE);
+    Ok((handle, tokio::spawn(server.serve(app))))
+}
+
 /// Room on the disk of a directory; `None` if the system does not say.
 fn disk_room(path: &Path) -> Option<DiskRoom> {
     let stat = rustix::fs::statvfs(path).ok()?;
     Some(DiskRoom { free: stat.f_bavail * stat.f_frsize, total: stat.f_blocks * stat.f_frsize })
 }
 
-fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+pub(crate) fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).map_err(|error| match error.kind() {
         std::io::ErrorKind::AddrInUse => {
             anyhow::anyhow!("port taken: another program listens on {address}; stop it or change http.listen")
@@ -298,7 +318,7 @@ fn volumes(config: &Config) -> Vec<VolumeSetup> {
     config.volumes.iter().map(volume).collect()
 }
 
-fn store_setup(config: &Config, state: &StateDir) -> Setup {
+pub(crate) fn store_setup(config: &Config, state: &StateDir) -> Setup {
     Setup {
         segment_bytes: config.segment_bytes,
         sub_segment_bytes: config.sub_segment_bytes,
@@ -309,7 +329,7 @@ fn store_setup(config: &Config, state: &StateDir) -> Setup {
     }
 }
 
-fn start_ingest(
+pub(crate) fn start_ingest(
     config: &Config,
     store: &Arc<Store>,
     journal: &Arc<Journal>,
@@ -425,7 +445,7 @@ impl DriverMemory for Memory {
 
 /// Ends logins that went idle and accesses that nobody uses any more, removes old exports, and looks at the node's own disk and
 /// clock.
-async fn sweep(node: Shared) {
+pub(crate) async fn sweep(node: Shared) {
     let mut turns = tokio::time::interval(SWEEP_EVERY);
     let mut own = Own::new(UtcMicros::now(), Instant::now());
     loop {

@@ -6,7 +6,13 @@ use rustls::{
     ServerConfig,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
-use std::{fs, io::Write, os::unix::fs::OpenOptionsExt, path::Path, sync::Arc};
+use std::{
+    fs,
+    io::Write,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 /// One provider for the whole process: the clients that libraries make, for web hooks and pull points, take what the process chose, and
 /// end their task in a panic where it chose nothing. Called by whatever starts a node; the first call decides.
@@ -21,19 +27,7 @@ pub fn choose_provider() {
 /// # Errors
 /// A certificate or key that cannot be read or do not belong together; a state directory that cannot be written.
 pub fn server_config(http: &Http, state_dir: &Path) -> anyhow::Result<(Arc<ServerConfig>, String)> {
-    let (certificate_file, key_file) = match &http.certificate {
-        Some((certificate, key)) => (certificate.clone(), key.clone()),
-        None => {
-            let files = (state_dir.join("certificate.pem"), state_dir.join("certificate.key"));
-            if !files.0.exists() || !files.1.exists() {
-                make_self_signed(http, &files.0, &files.1).context("make a self-signed certificate")?;
-            }
-            files
-        }
-    };
-    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(&certificate_file)
-        .and_then(Iterator::collect)
-        .with_context(|| format!("read certificate {}: give a PEM file that this user may read", certificate_file.display()))?;
+    let (certificate_file, key_file, chain) = chain(http, state_dir)?;
     let Some(own) = chain.first() else { bail!("{} holds no certificate", certificate_file.display()) };
     let fingerprint = fingerprint(own);
     let key = PrivateKeyDer::from_pem_file(&key_file)
@@ -47,6 +41,33 @@ pub fn server_config(http: &Http, state_dir: &Path) -> anyhow::Result<(Arc<Serve
         })?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok((Arc::new(config), fingerprint))
+}
+
+/// The certificate that a node shows, made at first need where none is configured.
+///
+/// # Errors
+/// As [`server_config`].
+pub fn own_certificate(http: &Http, state_dir: &Path) -> anyhow::Result<CertificateDer<'static>> {
+    let (file, _, chain) = chain(http, state_dir)?;
+    chain.into_iter().next().with_context(|| format!("{} holds no certificate", file.display()))
+}
+
+/// The files of the certificate and its key, and the certificates in the first.
+fn chain(http: &Http, state_dir: &Path) -> anyhow::Result<(PathBuf, PathBuf, Vec<CertificateDer<'static>>)> {
+    let (certificate_file, key_file) = match &http.certificate {
+        Some((certificate, key)) => (certificate.clone(), key.clone()),
+        None => {
+            let files = (state_dir.join("certificate.pem"), state_dir.join("certificate.key"));
+            if !files.0.exists() || !files.1.exists() {
+                make_self_signed(http, &files.0, &files.1).context("make a self-signed certificate")?;
+            }
+            files
+        }
+    };
+    let chain = CertificateDer::pem_file_iter(&certificate_file)
+        .and_then(Iterator::collect)
+        .with_context(|| format!("read certificate {}: give a PEM file that this user may read", certificate_file.display()))?;
+    Ok((certificate_file, key_file, chain))
 }
 
 fn make_self_signed(http: &Http, certificate_file: &Path, key_file: &Path) -> anyhow::Result<()> {
@@ -65,7 +86,7 @@ fn make_self_signed(http: &Http, certificate_file: &Path, key_file: &Path) -> an
 }
 
 /// Writes a file that only its owner may read, durably: whole, or not at all.
-fn write_private(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     let half = path.with_extension("new");
     let _ = fs::remove_file(&half);
     let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&half)?;

@@ -67,6 +67,16 @@ impl StateDir {
         Ok(Self { path: path.to_owned(), node, _lock: lock })
     }
 
+    /// Who the node of a directory is, without being it; `None` if there is none yet. For what is done beside a running node.
+    ///
+    /// # Errors
+    /// As [`StateDir::open`].
+    pub fn peek(path: &Path) -> Result<Option<NodeId>, NodeError> {
+        let file = path.join("node.json");
+        let Some(bytes) = durable::read(&file)? else { return Ok(None) };
+        parse(&bytes).map(Some).map_err(|why| NodeError::Identity { path: file, why })
+    }
+
     /// Who the node is.
     #[must_use]
     pub fn node(&self) -> NodeId {
@@ -83,6 +93,18 @@ impl StateDir {
     #[must_use]
     pub fn journal(&self) -> PathBuf {
         self.path.join("journal")
+    }
+
+    /// Where a centre keeps copies of the journals of the nodes below it.
+    #[must_use]
+    pub fn copies(&self) -> PathBuf {
+        self.path.join("copies")
+    }
+
+    /// Where it is kept who this node believes, above and below.
+    #[must_use]
+    pub fn link(&self) -> PathBuf {
+        self.path.join("link")
     }
 
     /// Where the index of events lives.

@@ -5,6 +5,7 @@ use super::{
     Http, Volume,
     file::{self, CameraEntry, File, Footage},
 };
+use crate::link::broker::BrokerConfig;
 use index::{
     footage::shortfall,
     model::{Camera, Credentials, Secret},
@@ -44,6 +45,36 @@ pub(super) fn within<T: PartialOrd + std::fmt::Display>(
     remedy: impl Into<String>,
 ) -> Result<T, Problem> {
     if range.contains(&value) { Ok(value) } else { Err(problem(key, format!("{value} {unit}"), remedy)) }
+}
+
+/// How nodes below reach a centre; a room has none below it.
+pub(super) fn check_below(file: &File) -> Result<Option<BrokerConfig>, Problem> {
+    let Some(below) = &file.below else { return Ok(None) };
+    if file.node.tier.records() {
+        return Err(problem("below", "a room has no nodes below it", "Take the section out, or write tier = \"subdistrict\""));
+    }
+    let is_name = |host: &str| !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.:".contains(&b));
+    if below.names.is_empty() || below.names.len() > 16 || !below.names.iter().all(|name| is_name(name)) {
+        return Err(problem(
+            "below.names",
+            "it names no host, or something else",
+            "Write the names or addresses by which lower nodes reach this centre: names = [\"centre.example\"]",
+        ));
+    }
+    if below.listen.port() == 0 {
+        return Err(problem(
+            "below.listen",
+            "port 0 is nowhere that others could dial",
+            "Write a port: listen = \"0.0.0.0:7422\"",
+        ));
+    }
+    let mut names = below.names.clone();
+    // The centre itself dials its broker too.
+    let here = if below.listen.ip().is_unspecified() { "127.0.0.1".to_owned() } else { below.listen.ip().to_string() };
+    if !names.contains(&here) {
+        names.push(here);
+    }
+    Ok(Some(BrokerConfig { listen: below.listen, names, program: below.program.clone() }))
 }
 
 /// The node's name, its time zone, and that its tier does what the file asks of it.

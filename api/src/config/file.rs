@@ -38,6 +38,20 @@ pub(super) struct File {
     pub(super) alarms: Alarms,
     #[serde(default, rename = "hook")]
     pub(super) hooks: Vec<HookEntry>,
+    pub(super) below: Option<Below>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Below {
+    pub(super) listen: SocketAddr,
+    pub(super) names: Vec<String>,
+    #[serde(default = "nats_server")]
+    pub(super) program: PathBuf,
+}
+
+fn nats_server() -> PathBuf {
+    PathBuf::from("/usr/sbin/nats-server")
 }
 
 #[derive(Deserialize)]

@@ -11,9 +11,10 @@ mod outside;
 pub use amount::ByteCount;
 pub use file::LogFormat;
 
-use crate::{hooks::HookConfig, mqtt::MqttConfig, sources::SourceConfig};
+use crate::{hooks::HookConfig, link::broker::BrokerConfig, mqtt::MqttConfig, sources::SourceConfig};
 use check::{
-    Problem, check_cameras, check_fit, check_http, check_networks, check_node, check_volumes, problem, read_secret, within,
+    Problem, check_below, check_cameras, check_fit, check_http, check_networks, check_node, check_volumes, problem, read_secret,
+    within,
 };
 use file::File;
 use index::model::{Camera, Credentials, Secret, Tier};
@@ -72,6 +73,8 @@ pub struct Config {
     pub event_days: u32,
     /// Who else is told of alarms.
     pub hooks: Vec<HookConfig>,
+    /// How the nodes below reach this centre; `None` in a room.
+    pub below: Option<BrokerConfig>,
     /// How many alarms a day one operator can look into.
     pub alarm_budget_per_day: u32,
     /// How log lines are written.
@@ -147,6 +150,7 @@ impl Config {
         let file_path = |p: &Path| if p.is_absolute() { p.to_owned() } else { base.join(p) };
         let zone = check_node(&file)?;
         let volumes = check_volumes(&file, &file_path)?;
+        let below = check_below(&file)?;
         let cameras = check_cameras(file.cameras, &file_path)?;
         check_fit(&file.footage, &volumes, &cameras)?;
         let days = |key, days, least, law| within(key, days, least..=3650, "days", format!("Keep {least} to 3650 days ({law})"));
@@ -194,6 +198,7 @@ impl Config {
             sources: check_sources(&file.sources, &file_path)?,
             mqtt: check_mqtt(file.mqtt.as_ref(), &file.sources, &file_path)?,
             hooks: check_hooks(&file.hooks, &file_path)?,
+            below,
             event_days: within(
                 "events.keep_days",
                 file.events.keep_days,

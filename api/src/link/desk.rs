@@ -1,6 +1,7 @@
 //! The lower node's side of a line: answers what the upper one asks, from the journal and from the copies kept here.
 
-use super::message::{self, Answer, Offered, Question, Refused};
+use super::message::{self, Answer, Named, Offered, Question, Refused};
+use super::roster::Roster;
 use super::standing::Standings;
 use index::{
     journal::{Copies, Gathered, Hash, History, Seq},
@@ -12,19 +13,27 @@ use std::sync::Arc;
 pub struct Desk {
     own: Arc<dyn History>,
     below: Option<(Arc<Copies>, Arc<Standings>)>,
+    /// What is told of the nodes by name, the own one first.
+    names: Option<(Named, Arc<Roster>)>,
 }
 
 impl Desk {
     /// Of a room: its own journal.
     #[must_use]
     pub fn of_room(own: Arc<dyn History>) -> Self {
-        Self { own, below: None }
+        Self { own, below: None, names: None }
     }
 
     /// Of a centre: its own journal, and the copies of those below with how they stand.
     #[must_use]
     pub fn of_centre(own: Arc<dyn History>, copies: Arc<Copies>, standings: Arc<Standings>) -> Self {
-        Self { own, below: Some((copies, standings)) }
+        Self { own, below: Some((copies, standings)), names: None }
+    }
+
+    /// The same, and it says what the nodes are called: this one, and those that are known below.
+    #[must_use]
+    pub fn called(self, own: Named, below: Arc<Roster>) -> Self {
+        Self { names: Some((own, below)), ..self }
     }
 
     /// Answers a message; `None` if it is no question. Reads the disk: not for async code.
@@ -34,6 +43,7 @@ impl Desk {
         let answer = match question {
             None => Answer::Refused(Refused::NotUnderstood),
             Some(Question::Histories) => Answer::Histories(self.histories(now)),
+            Some(Question::Names) => Answer::Names(self.names()),
             Some(Question::Records { node, after, hash, bytes }) => self.records(node, after, hash, bytes as usize),
         };
         Some(message::write_answer(number, &answer))
@@ -52,6 +62,11 @@ impl Desk {
         }
         offered.truncate(message::MAX_OFFERED);
         offered
+    }
+
+    fn names(&self) -> Vec<Named> {
+        let Some((own, below)) = &self.names else { return Vec::new() };
+        std::iter::once(own.clone()).chain(below.list().into_iter().map(|known| known.named)).take(message::MAX_OFFERED).collect()
     }
 
     fn records(&self, node: NodeId, after: Seq, hash: Hash, bytes: usize) -> Answer {

@@ -9,7 +9,7 @@
 
 use index::{
     journal::{Batch, Hash, MAX_BATCH_BYTES, Seq},
-    model::{NodeId, UtcMicros},
+    model::{NodeId, Tier, UtcMicros},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::fmt;
@@ -20,6 +20,8 @@ use super::standing::Trouble;
 pub const VERSION: u16 = 1;
 /// The largest message: what a broker carries as one (1 MiB), less what it adds.
 pub const MAX_MESSAGE: usize = (1 << 20) - (16 << 10);
+/// Characters of a node's name.
+pub const MAX_NAME: usize = 100;
 /// Histories that one node offers, at most.
 pub const MAX_OFFERED: usize = 1024;
 const MAGIC: [u8; 4] = *b"HLNK";
@@ -45,6 +47,8 @@ pub enum Question {
         /// About how many bytes of records.
         bytes: u32,
     },
+    /// What are the nodes called whose journals can be fetched here?
+    Names,
 }
 
 /// What a lower node answers.
@@ -60,8 +64,22 @@ pub enum Answer {
     Behind(Seq),
     /// Another record stands at that place here.
     OtherChain,
+    /// To [`Question::Names`].
+    Names(Vec<Named>),
     /// No answer, and why.
     Refused(Refused),
+}
+
+/// What people call a node.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Named {
+    /// Which node.
+    pub node: NodeId,
+    /// Its name; up to 100 characters.
+    pub name: String,
+    /// Its tier.
+    pub tier: Tier,
 }
 
 /// A journal that can be fetched.
@@ -115,6 +133,7 @@ enum Head {
     Nothing,
     Behind { tail: Seq },
     OtherChain,
+    Names { of: Vec<Named> },
     Refused { why: Refused },
 }
 
@@ -151,6 +170,7 @@ pub fn write_answer(number: u64, answer: &Answer) -> Vec<u8> {
         Answer::Nothing => Head::Nothing,
         Answer::Behind(tail) => Head::Behind { tail: *tail },
         Answer::OtherChain => Head::OtherChain,
+        Answer::Names(of) => Head::Names { of: of.clone() },
         Answer::Refused(why) => Head::Refused { why: *why },
     };
     seal(number, &head, &[])
@@ -171,6 +191,11 @@ pub fn read_answer(bytes: &[u8]) -> Result<(u64, Answer), Malformed> {
         Head::Nothing => Answer::Nothing,
         Head::Behind { tail } => Answer::Behind(tail),
         Head::OtherChain => Answer::OtherChain,
+        Head::Names { of } if of.len() > MAX_OFFERED => return Err("it names more nodes than a district has"),
+        Head::Names { of } if of.iter().any(|named| named.name.chars().count() > MAX_NAME) => {
+            return Err("a name is longer than any");
+        }
+        Head::Names { of } => Answer::Names(of),
         Head::Refused { why } => Answer::Refused(why),
     };
     if attached.is_empty() { Ok((number, answer)) } else { Err("something is attached that does not belong to it") }

@@ -2,23 +2,34 @@
 
 use super::{
     Line, LineError,
-    message::{self, Answer, Offered},
+    message::{self, Answer, Offered, Question},
     pull::{Action, Held, Input, NotApplied, Peer, Puller, Told},
+    roster::Roster,
     standing::Standings,
 };
 use index::{
     journal::{Batch, Copies, CopyError, History, JournalCopy},
     model::{NodeId, UtcMicros},
 };
-use std::{collections::VecDeque, sync::Arc, time::Instant};
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio_util::sync::CancellationToken;
+
+/// How often names are asked for: while one is missing, and otherwise.
+const NAMES_MISSING: Duration = Duration::from_secs(5);
+const NAMES_EVERY: Duration = Duration::from_secs(300);
+/// How long the answer may take.
+const NAMES_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Fetches over one line until it is told to stop. What is being written then is finished first.
 pub async fn replicate(
     line: Arc<dyn Line>,
     peer: Peer,
     copies: Arc<Copies>,
-    standings: Arc<Standings>,
+    (standings, roster): (Arc<Standings>, Arc<Roster>),
     seed: u64,
     stop: CancellationToken,
 ) {
@@ -26,6 +37,7 @@ pub async fn replicate(
         let copies = Arc::clone(&copies);
         tokio::task::spawn_blocking(move || here(&copies, peer.node)).await.unwrap_or_default()
     };
+    let mut names = Names::default();
     let mut puller = Puller::new(peer, here, seed, Instant::now());
     standings.set(puller.standings());
     let mut actions = VecDeque::from([Action::WakeAt(Instant::now())]);
@@ -46,6 +58,8 @@ pub async fn replicate(
                 };
                 match understood(number, answer) {
                     Ok(Answer::Histories(offers)) => {
+                        let offers = roster.fed_by(peer, offers);
+                        names.learn(&*line, &roster, peer, &offers).await;
                         on_disk(&copies, move |copies| Input::Offered(number, offered(copies, peer, offers))).await
                     }
                     Ok(answer) => Input::Answered(number, answer),
@@ -56,6 +70,33 @@ pub async fn replicate(
         };
         actions.extend(puller.handle(input, Instant::now(), UtcMicros::now()));
         standings.set(puller.standings());
+    }
+}
+
+/// Asks what nodes are called that are offered and have no name yet, and now and then again: names change.
+#[derive(Default)]
+struct Names {
+    asked: Option<Instant>,
+    number: u64,
+}
+
+impl Names {
+    async fn learn(&mut self, line: &dyn Line, roster: &Arc<Roster>, peer: Peer, offers: &[Offered]) {
+        let unknown = offers.iter().any(|offer| roster.of(offer.node).is_none());
+        let rest = if unknown { NAMES_MISSING } else { NAMES_EVERY };
+        if self.asked.is_some_and(|asked| asked.elapsed() < rest) {
+            return;
+        }
+        (self.asked, self.number) = (Some(Instant::now()), self.number.wrapping_add(1));
+        let asked = line.ask(message::write_question(self.number, &Question::Names), NAMES_DEADLINE).await;
+        // Without an answer the nodes go by their numbers for now.
+        if let Ok(Answer::Names(named)) = understood(self.number, asked) {
+            let roster = Arc::clone(roster);
+            let learnt = tokio::task::spawn_blocking(move || roster.learn(peer, named)).await;
+            if learnt.is_err() {
+                tracing::warn!(peer = %peer.node, "names of nodes below could not be kept");
+            }
+        }
     }
 }
 
@@ -146,7 +187,7 @@ mod tests {
         journal::{CopyLimits, Hash, Journal, JournalLimits, Record, Seq, SimDisk},
         model::NodeId,
     };
-    use std::{sync::Mutex, time::Duration};
+    use std::sync::Mutex;
 
     fn node(n: u8) -> NodeId {
         NodeId::from_bytes([n; 16])
@@ -177,7 +218,8 @@ mod tests {
         let copies = Arc::new(Copies::open_simulated(&SimDisk::new(u64::from(n)), CopyLimits::default()).expect("they open"));
         let standings = Arc::new(Standings::default());
         let peer = Peer { node: node(peer), carries };
-        tokio::spawn(replicate(line, peer, Arc::clone(&copies), Arc::clone(&standings), 1, stop.clone()));
+        let known = (Arc::clone(&standings), Arc::default());
+        tokio::spawn(replicate(line, peer, Arc::clone(&copies), known, 1, stop.clone()));
         (Desk::of_centre(journal(n, 3), Arc::clone(&copies), Arc::clone(&standings)), copies, standings)
     }
 

@@ -6,7 +6,10 @@
 pub(super) mod feed;
 pub(super) mod reports;
 
-use super::wire::camera_id;
+use super::{
+    below::{self, NodeBody},
+    wire::camera_id,
+};
 use crate::{authority::Authority, refusal::Refusal};
 use axum::{Json, extract::Query};
 use index::{
@@ -37,6 +40,8 @@ pub(super) struct EventsQuery {
     place: Option<String>,
     /// Of these cameras, parted by commas.
     cameras: Option<String>,
+    /// Told by these nodes, parted by commas.
+    nodes: Option<String>,
     /// Of these kinds, parted by commas.
     kinds: Option<String>,
     /// At least so severe: `info`, `notice`, `warning`, `alarm`.
@@ -71,6 +76,8 @@ pub(super) struct Words {
 pub(super) struct EventBody {
     id: String,
     node: String,
+    /// What the node is called, if it is one below.
+    node_name: Option<String>,
     seq: u64,
     time_us: i64,
     received_us: i64,
@@ -141,8 +148,15 @@ pub(super) async fn find(authority: Authority, Query(query): Query<EventsQuery>)
     }
     let node = authority.node().clone();
     let events = node.events.clone();
+    // How the copies stand is asked first: what the index has come to know since is more than is said, not less.
+    let looked = below::look(&node);
     let answer = node.searches.run(move || events.ask(&question)).await?;
-    Ok(Json(body(answer.map_err(|error| refused(&error))?)))
+    let answer = answer.map_err(|error| refused(&error))?;
+    let (nodes, names) = (below::bodies(&looked, &answer.coverage), below::names(&looked));
+    let of: Vec<_> = answer.events.iter().map(|kept| names.get(&kept.node).cloned()).collect();
+    let mut found = body(answer, &nodes);
+    found.events.iter_mut().zip(of).for_each(|(event, name)| event.node_name = name);
+    Ok(Json(found))
 }
 
 /// Every kind of event there is, with its name.
@@ -180,6 +194,7 @@ fn question(query: &EventsQuery, reach: Reach, now: UtcMicros) -> Result<Questio
         return Err(bad("cameras", "more than 4,096 cameras are named"));
     }
     let kind = |word: &String| Kind::from_word(word).ok_or_else(|| bad("kinds", "a kind is not one of /api/v1/events/kinds"));
+    let node = |text: &String| text.parse().map_err(|_| bad("nodes", "a node is not named by its number"));
     let severity = query.severity.as_deref().map_or(Some(Severity::Info), Severity::from_word);
     Ok(Question {
         text,
@@ -191,6 +206,7 @@ fn question(query: &EventsQuery, reach: Reach, now: UtcMicros) -> Result<Questio
             .map(str::to_owned)
             .collect(),
         cameras: cameras.iter().map(|text| camera_id(text)).collect::<Result<_, _>>()?,
+        nodes: list(&query.nodes).iter().map(node).collect::<Result<_, _>>()?,
         kinds: list(&query.kinds).iter().map(kind).collect::<Result<_, _>>()?,
         severity: severity.ok_or_else(|| bad("severity", "severity is info, notice, warning or alarm"))?,
         hours: query
@@ -234,6 +250,7 @@ fn described(query: &EventsQuery) -> String {
         ("text", &query.text),
         ("place", &query.place),
         ("cameras", &query.cameras),
+        ("nodes", &query.nodes),
         ("kinds", &query.kinds),
         ("severity", &query.severity),
         ("hours", &query.hours),
@@ -270,6 +287,7 @@ impl From<Kept> for EventBody {
         Self {
             id: kept.id.to_string(),
             node: kept.node.to_string(),
+            node_name: None,
             seq: kept.seq.get(),
             time_us: event.time.as_micros(),
             received_us: kept.received.as_micros(),
@@ -289,7 +307,7 @@ impl From<Kept> for EventBody {
     }
 }
 
-fn body(answer: Answer) -> EventsBody {
+fn body(answer: Answer, below: &[NodeBody]) -> EventsBody {
     let Answer { events, next, total, understood, facets, histogram, coverage } = answer;
     let counted_from = coverage.counted_from.as_micros();
     let lag_s = if coverage.indexed_to >= coverage.journal {
@@ -304,6 +322,9 @@ fn body(answer: Answer) -> EventsBody {
     } else {
         "current"
     };
+    let all_here = below.iter().all(|node| node.state == "current");
+    let own = json!({ "node": coverage.node.to_string(), "state": state, "lag_s": lag_s });
+    let sources: Vec<Value> = std::iter::once(own).chain(below.iter().map(|node| json!(node))).collect();
     EventsBody {
         events: events.into_iter().map(EventBody::from).collect(),
         next,
@@ -333,11 +354,11 @@ fn body(answer: Answer) -> EventsBody {
             "journal_seq": coverage.journal.get(),
             "indexed_to_us": coverage.indexed_at.as_micros().max(0),
             "lag_s": lag_s,
-            "complete": lag_s <= 2.0 && !coverage.rebuilding && coverage.problem.is_none(),
+            "complete": all_here && lag_s <= 2.0 && !coverage.rebuilding && coverage.problem.is_none(),
             "days": coverage.known.map(|known| json!({ "from_us": known.from.as_micros(), "to_us": known.to.as_micros() })),
             "rebuilding": coverage.rebuilding,
             "problem": coverage.problem,
-            "sources": [{ "node": coverage.node.to_string(), "state": state, "lag_s": lag_s }],
+            "sources": sources,
         }),
     }
 }

@@ -9,7 +9,7 @@ use crate::{
 use axum::Json;
 use index::{
     footage::{Trouble, VolumeHealth},
-    model::{Camera, CameraId, StreamId, StreamKind, UtcMicros},
+    model::{Camera, CameraId, StreamId, StreamKind, UtcMicros, Window},
 };
 use ingest::{StreamState, StreamStatus};
 use serde::Serialize;
@@ -44,6 +44,8 @@ pub(super) struct Health {
     problems: Vec<Problem>,
     ingest: IngestHealth,
     pictures: PictureHealth,
+    /// In a centre, the nodes below.
+    below: Vec<super::below::NodeBody>,
     store: StoreFigures,
     journal: JournalFigures,
     clock: Clock,
@@ -219,6 +221,7 @@ pub(super) async fn health(authority: Authority) -> Result<Json<Health>, Refusal
     let pictures = pictures::look(node, &cameras, &mut problems);
     problems.extend(pull_points::problems(node, &cameras, now));
     problems.extend(outside::problems(node, now));
+    let below = nodes_below(node, &mut problems);
     problems.sort_by_key(|problem| (problem.severity, problem.since_us, problem.camera));
     let mine = || statuses.values().filter(|status| cameras.iter().any(|camera| camera.id == status.stream.camera));
     let sum = |figure: fn(&StreamStatus) -> u64| mine().map(figure).sum();
@@ -248,6 +251,7 @@ pub(super) async fn health(authority: Authority) -> Result<Json<Health>, Refusal
             reconnects: sum(|s| s.reconnects),
         },
         pictures,
+        below,
         store: StoreFigures {
             fragments: store.fragments,
             fragments_lost: store.fragments_lost,
@@ -256,6 +260,20 @@ pub(super) async fn health(authority: Authority) -> Result<Json<Health>, Refusal
         journal: journal_figures(node),
         clock: Clock { server_us: now.as_micros(), retention_frozen_us: store.retention_frozen.map(UtcMicros::as_micros) },
     }))
+}
+
+/// The nodes below a centre; one that is missing is a problem.
+fn nodes_below(node: &Node, problems: &mut Vec<Problem>) -> Vec<super::below::NodeBody> {
+    let looked = super::below::look(node);
+    let bodies = super::below::bodies(&looked, &node.events.coverage(Window::ALL));
+    for (body, below) in bodies.iter().zip(&looked) {
+        let Some(reason) = &body.reason else { continue };
+        let severity = if reason.grave { Severity::Urgent } else { Severity::High };
+        let state = words(format!("{}：{}", body.name, reason.state.zh), format!("{}: {}", body.name, reason.state.en));
+        let kind = format!("node_{}", reason.code);
+        problems.push(Problem::of_node(&kind, severity, below.standing.heard, state, reason.remedy.clone()));
+    }
+    bodies
 }
 
 fn journal_figures(node: &Node) -> JournalFigures {

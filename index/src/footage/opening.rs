@@ -55,9 +55,6 @@ impl Shared {
         ledger: Ledger,
         world: Arc<dyn World>,
     ) -> Result<(Self, Vec<keeper::Leftovers>), OpenError> {
-        if setup.volumes.is_empty() {
-            return Err(OpenError::NoVolume);
-        }
         for bytes in [setup.segment_bytes, setup.sub_segment_bytes] {
             if bytes % BLOCK as u64 != 0 || !(1 << 20..=1 << 30).contains(&bytes) {
                 return Err(OpenError::SegmentSize(bytes));

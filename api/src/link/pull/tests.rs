@@ -63,7 +63,7 @@ impl Bench {
     fn asked_of(&self) -> (NodeId, u64) {
         match self.asked().1 {
             Question::Records { node, after, .. } => (node, after.get()),
-            Question::Histories => panic!("it asks which journals there are"),
+            Question::Histories | Question::Names => panic!("it asks for no records"),
         }
     }
 

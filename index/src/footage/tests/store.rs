@@ -90,6 +90,16 @@ fn a_backlog_is_committed_oldest_first_in_pieces_unless_some_of_it_waits_for_a_f
 }
 
 #[test]
+fn a_store_without_volumes_is_a_centres_and_has_no_footage() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let journal = Journal::open(&dir.path().join("journal"), NodeId::from_bytes(NODE)).expect("a journal");
+    let store = Store::open(Setup { volumes: vec![], ..small(dir.path()) }, journal).expect("a store");
+    assert!(store.health().volumes.is_empty() && store.health().oldest.is_none());
+    assert!(matches!(store.reload(&[]), Err(OpenError::NoVolume)), "what has disks is not left without them by a reload");
+    store.close();
+}
+
+#[test]
 fn a_directory_that_cannot_be_used_is_refused_with_its_reason() {
     let dir = tempfile::tempdir().expect("a directory");
     let journal = Journal::open(&dir.path().join("journal"), NodeId::from_bytes(NODE)).expect("a journal");
@@ -97,7 +107,6 @@ fn a_directory_that_cannot_be_used_is_refused_with_its_reason() {
     let mut missing = small(dir.path());
     missing.volumes[0].path = dir.path().join("nowhere");
     assert!(matches!(open(missing), Err(OpenError::Missing { .. })));
-    assert!(matches!(open(Setup { volumes: vec![], ..small(dir.path()) }), Err(OpenError::NoVolume)));
     assert!(matches!(open(Setup { segment_bytes: 5000, ..small(dir.path()) }), Err(OpenError::SegmentSize(5000))));
     let first = Store::open(small(dir.path()), Arc::clone(&journal)).expect("a store");
     assert!(matches!(open(small(dir.path())), Err(OpenError::Locked { .. })));

@@ -1,0 +1,206 @@
+//! The upper node's side of all its lines: its authority, its broker, who may dial in, and what is fetched from each.
+
+use super::{
+    Standings,
+    authority::{Authority, name_of, new_key},
+    broker::{Broker, BrokerConfig},
+    members::{Member, Members, NotAdmitted},
+    message::{MAX_NAME, Named},
+    nats::{self, NatsLine},
+    papers::Papers,
+    pull::Peer,
+    replicate,
+    roster::Roster,
+};
+use anyhow::Context;
+use index::{
+    journal::Copies,
+    model::{NodeId, Tier, UtcMicros},
+};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+use tokio_util::sync::CancellationToken;
+
+/// What a centre has of the nodes below it.
+pub struct Below {
+    node: NodeId,
+    tier: Tier,
+    name: String,
+    dir: PathBuf,
+    config: BrokerConfig,
+    authority: Authority,
+    /// Who may dial in.
+    pub members: Members,
+    /// What is kept of their journals.
+    pub copies: Arc<Copies>,
+    /// How each copy stands.
+    pub standings: Arc<Standings>,
+    /// What they are called.
+    pub roster: Arc<Roster>,
+    broker: Mutex<Option<Broker>>,
+}
+
+impl Below {
+    /// Opens what a centre keeps of the nodes below, in its directory of the link. Nothing is asked yet.
+    ///
+    /// # Errors
+    /// If a file does not read back.
+    pub fn open(
+        (node, tier, name): (NodeId, Tier, &str),
+        dir: &Path,
+        copies: Arc<Copies>,
+        config: BrokerConfig,
+    ) -> anyhow::Result<Self> {
+        let authority = Authority::open_or_make(dir, node)?;
+        let members = Members::open(dir)?;
+        let roster = Roster::open(dir);
+        for Member { node, name, tier, .. } in members.list() {
+            if roster.of(node).is_none_or(|known| known.via != node) {
+                roster.admit(Named { node, name, tier });
+            }
+        }
+        Ok(Self {
+            node,
+            tier,
+            name: name.to_owned(),
+            dir: dir.to_owned(),
+            config,
+            authority,
+            members,
+            copies,
+            standings: Arc::default(),
+            roster: Arc::new(roster),
+            broker: Mutex::default(),
+        })
+    }
+
+    /// Admits a node for a one-time code and gives it what it needs to dial in. Waits for the disk.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn admit(&self, secret: &str, member: Member, public_key: &[u8]) -> Result<Papers, NotAdmitted> {
+        let certificate = self.authority.vouch_for(member.node, public_key).map_err(NotAdmitted::Disk)?;
+        self.members.admit(secret, member.clone(), |member| {
+            if member.tier >= self.tier {
+                return Err(NotAdmitted::Tier(member.tier));
+            }
+            let elsewhere = self.roster.of(member.node).is_some_and(|known| known.via != member.node);
+            let named = (1..=MAX_NAME).contains(&member.name.chars().count());
+            if member.node == self.node || elsewhere || !named { Err(NotAdmitted::Known) } else { Ok(()) }
+        })?;
+        self.roster.admit(Named { node: member.node, name: member.name, tier: member.tier });
+        if let Some(broker) = &*self.broker.lock().unwrap_or_else(PoisonError::into_inner) {
+            broker.admit(&self.members.list()).map_err(NotAdmitted::Disk)?;
+        }
+        Ok(Papers {
+            upper: self.node,
+            upper_name: self.name.clone(),
+            upper_tier: self.tier,
+            broker: self.address(),
+            authority: self.authority.certificate().to_owned(),
+            certificate,
+            // The other side has it, and nobody else.
+            key: String::new(),
+        })
+    }
+
+    fn address(&self) -> String {
+        let host = self.config.names.first().map_or("127.0.0.1", String::as_str);
+        let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+        format!("{host}:{}", self.config.listen.port())
+    }
+
+    /// Starts the broker and fetches from every member, also those admitted later, until told to stop.
+    ///
+    /// # Errors
+    /// If the broker does not start.
+    pub async fn run(self: Arc<Self>, stop: CancellationToken) -> anyhow::Result<tokio::task::JoinHandle<()>> {
+        let below = Arc::clone(&self);
+        let papers = tokio::task::spawn_blocking(move || {
+            let members = below.members.list();
+            let broker = Broker::start(below.config.clone(), &below.dir, below.node, &below.authority, &members)?;
+            *below.broker.lock().unwrap_or_else(PoisonError::into_inner) = Some(broker);
+            below.own_papers()
+        });
+        let papers = papers.await?.context("start the broker for nodes below")?;
+        let client = nats::connect(&papers, self.node).await?;
+        Ok(tokio::spawn(self.fetch_all(client, stop)))
+    }
+
+    async fn fetch_all(self: Arc<Self>, client: async_nats::Client, stop: CancellationToken) {
+        let mut members = self.members.watch();
+        let mut fetched: BTreeMap<NodeId, Tier> = BTreeMap::new();
+        loop {
+            let now = members.borrow_and_update().clone();
+            for Member { node, tier, .. } in now {
+                if fetched.insert(node, tier).is_none() {
+                    let line = Arc::new(NatsLine::to(client.clone(), node));
+                    let peer = Peer { node, carries: !tier.records() };
+                    let known = (Arc::clone(&self.standings), Arc::clone(&self.roster));
+                    tokio::spawn(replicate(line, peer, Arc::clone(&self.copies), known, rand::random(), stop.child_token()));
+                }
+            }
+            tokio::select! {
+                () = stop.cancelled() => break,
+                changed = members.changed() => if changed.is_err() { break },
+            }
+        }
+        let below = Arc::clone(&self);
+        // Ending the broker waits for its process.
+        let ended = tokio::task::spawn_blocking(move || drop(below.broker.lock().unwrap_or_else(PoisonError::into_inner).take()));
+        if ended.await.is_err() {
+            tracing::warn!("the broker did not end cleanly");
+        }
+    }
+
+    /// What the centre itself shows its broker, made anew at each start.
+    fn own_papers(&self) -> anyhow::Result<Papers> {
+        let (key, public) = new_key()?;
+        let here = self.config.listen.ip();
+        let host = if here.is_unspecified() { "127.0.0.1".to_owned() } else { here.to_string() };
+        let host = if here.is_ipv6() { format!("[{host}]") } else { host };
+        Ok(Papers {
+            upper: self.node,
+            upper_name: name_of(self.node),
+            upper_tier: self.tier,
+            broker: format!("{host}:{}", self.config.listen.port()),
+            authority: self.authority.certificate().to_owned(),
+            certificate: self.authority.vouch_for(self.node, &public)?,
+            key,
+        })
+    }
+
+    /// Each node that a copy is kept of, with its name where it is known, how its copy stands and why it is not complete up to now.
+    #[must_use]
+    pub fn look(&self, now: UtcMicros) -> Vec<NodeBelow> {
+        let copies = self.copies.list();
+        let node = |copy: &Arc<index::journal::JournalCopy>| {
+            let standing = self.standings.of_copy(copy);
+            let node = index::journal::History::node(&**copy);
+            NodeBelow { node, known: self.roster.of(node), standing, missing: standing.missing(now) }
+        };
+        copies.iter().map(node).collect()
+    }
+}
+
+/// A node below, as people are told of it.
+#[derive(Clone, Debug)]
+pub struct NodeBelow {
+    /// Which node.
+    pub node: NodeId,
+    /// What it is called.
+    pub known: Option<super::roster::Known>,
+    /// How its copy stands.
+    pub standing: super::Standing,
+    /// Why the copy is not complete up to now; `None` if it is.
+    pub missing: Option<super::Trouble>,
+}
+
+impl std::fmt::Debug for Below {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Below").field("node", &self.node).field("dir", &self.dir).finish_non_exhaustive()
+    }
+}
