@@ -71,6 +71,28 @@ test("keys choose cells as a pointer does", async () => {
   await until("the address names them", 10, () => /r=304-305,337/.test(decodeURIComponent(page.url())));
 });
 
+test("what happened before the camera is marked on the timeline, and leads to the events themselves", async () => {
+  const wanted = "/events?kinds=line.crossed&cameras=1";
+  const event = await until("a crossed line", 120, async () => (await api(wanted)).events?.at(0));
+  await page.goto(`${room.url}/playback?c=1&t=${Math.floor(event.time_us / 1e6)}&z=120&q=sub`);
+  const marked = page.locator("[data-marked]");
+  await marked.waitFor({ timeout: 60_000 });
+  // The pointer over the mark says what it was: the event stands in the middle of the view, give or take what the second cut off.
+  const box = await page.locator("[role=slider] canvas").boundingBox();
+  const named = async () => {
+    for (let away = -12; away <= 12; away += 3) {
+      await page.mouse.move(box.x + box.width / 2 + away, box.y + 24 + 12);
+      if (/[▲●] \d\d:\d\d:\d\d 越线/.test(await page.locator("[role=slider]").innerText())) return true;
+    }
+    return false;
+  };
+  await until("the pointer names it", 60, named);
+  await shoot(page, "timeline-events");
+  await marked.click();
+  await until("the events are listed", 60, async () => (await page.locator("text=越线").count()) > 0);
+  assert.match(page.url(), /\/events\?.*c=1/);
+});
+
 test("nothing complained in the browser's console", () => {
   assert.deepEqual(complaints, []);
 });

@@ -394,6 +394,8 @@ export type FoundEvent = {
   kind_name: Both;
   severity: EventSeverity;
   camera: number | null;
+  /** Where it is about several: those that one may see. */
+  cameras: number[];
   name: string;
   place: string[];
   text: Both;

@@ -158,6 +158,8 @@ export const en = {
   timeline_recorded: "Recorded",
   timeline_gap: "Missing",
   timeline_motion: "Motion",
+  timeline_events: "{n} events",
+  timeline_events_more: "the newest {n} events, older ones by search",
   timeline_held: "Held",
   timeline_hold: "Hold #{id} until {time}",
   timeline_hold_waits: "Hold #{id}, not yet approved",

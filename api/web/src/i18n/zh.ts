@@ -156,6 +156,8 @@ export const zh = {
   timeline_recorded: "已录像",
   timeline_gap: "录像缺失",
   timeline_motion: "画面移动",
+  timeline_events: "事件 {n} 条",
+  timeline_events_more: "最近 {n} 条事件，更早的见检索",
   timeline_held: "保全",
   timeline_hold: "保全 #{id} 至 {time}",
   timeline_hold_waits: "保全 #{id} 待批准",

@@ -15,6 +15,7 @@ import type { Density } from "./draw";
 import { ExportDialog } from "./ExportDialog";
 import { Engine, RATES, type Rate } from "./engine";
 import { Gaps } from "./Gaps";
+import { marksOf } from "./marks";
 import styles from "./Playback.module.css";
 import { Region } from "./Region";
 import { Screen } from "./Screen";
@@ -24,6 +25,8 @@ import { AddCamera, Tools } from "./Tools";
 
 const FIRST_SPAN_S = 600;
 /** Where playback opens without a time: a little before now, where footage is durable. */
+/** Events that the timeline marks at once. */
+const MARKS_MOST = 500;
 const FIRST_BACK_US = 30e6;
 /** One picture at 25 a second. */
 const FRAME_US = 40_000;
@@ -142,6 +145,26 @@ function useDensity(chosen: readonly Playable[], view: View): ReadonlyMap<number
   );
 }
 
+/** What happened, for twice the visible span: everything but mere movement, which the row itself shows. At most a page, the newest. */
+function useMarks(chosen: readonly Playable[], view: View) {
+  const ids = useMemo(() => chosen.map((camera) => camera.id), [chosen]);
+  const gridUs = 2 ** Math.ceil(Math.log2(spanOf(view)));
+  const from_us = Math.max(0, Math.floor((Math.floor(view.fromUs / gridUs) - 0.5) * gridUs));
+  const to_us = Math.floor((Math.ceil(view.toUs / gridUs) + 0.5) * gridUs);
+  const query = useQuery({
+    queryKey: ["marks", ids, from_us, to_us],
+    queryFn: ({ signal }) =>
+      api.events({ cameras: ids.join(","), severity: "notice", from_us, to_us, limit: MARKS_MOST }, signal),
+    placeholderData: keepPreviousData,
+    staleTime: 30_000,
+    refetchInterval: to_us > nodeNowUs() ? 30_000 : false,
+    retry: false,
+    enabled: ids.length > 0,
+  });
+  const answer = query.data;
+  return useMemo(() => ({ rows: marksOf(answer?.events ?? [], ids), more: (answer?.next ?? null) !== null }), [answer, ids]);
+}
+
 /** Holds change rarely, and whoever may not see them sees a timeline without them. */
 function useHeld(chosen: readonly Playable[]) {
   const holds = useQuery({ queryKey: ["holds"], queryFn: ({ signal }) => api.holds(signal), staleTime: 30_000 });
@@ -184,6 +207,7 @@ function Running({
   const coverage = useCoverage(chosen, stream, seen);
   const held = useHeld(chosen);
   const density = useDensity(chosen, seen);
+  const marks = useMarks(chosen, seen);
   const change = useCallback(
     (next: Partial<PlaybackAddress>) => go({ search: (old) => ({ ...old, ...next }), replace: true }),
     [go],
@@ -325,7 +349,7 @@ function Running({
       </div>
       <div className={styles.bottom}>
         <Timeline
-          {...{ engine, view, inUs, outUs, onView, held, density }}
+          {...{ engine, view, inUs, outUs, onView, held, density, marks }}
           cameras={chosen}
           coverage={coverage.data}
           onSettled={remember}

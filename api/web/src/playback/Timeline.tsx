@@ -1,4 +1,5 @@
 /** The timeline: a canvas that is a slider. Wheel zooms, the axis pans, the rows scrub; keys do all of it too. */
+import { Link } from "@tanstack/react-router";
 import { type KeyboardEvent, type PointerEvent, type RefObject, useEffect, useRef, useState } from "react";
 import { nodeNowUs } from "../api";
 import { useWords } from "../i18n";
@@ -10,6 +11,7 @@ import type { Playable } from "./choice";
 import { type HeldSpan, stateAt } from "./coverage";
 import { AXIS_PX, type Density, drawTimeline, type Palette, paletteOf, ROW_PX } from "./draw";
 import type { Engine } from "./engine";
+import { type Mark, NAMED, near } from "./marks";
 import styles from "./Playback.module.css";
 import { following, panned, spanOf, usAt, type View, xOf, zoomed } from "./scale";
 
@@ -19,6 +21,8 @@ export type TimelineProps = {
   coverage: Coverage | undefined;
   held: readonly HeldSpan[];
   density: ReadonlyMap<number, Density>;
+  /** The newest events of each camera; `more`: there are older ones that are not marked. */
+  marks: { rows: ReadonlyMap<number, readonly Mark[]>; more: boolean };
   view: RefObject<View>;
   inUs: UtcMicros | undefined;
   outUs: UtcMicros | undefined;
@@ -46,6 +50,7 @@ export function Timeline({
   coverage,
   held,
   density,
+  marks,
   view,
   inUs,
   outUs,
@@ -57,8 +62,8 @@ export function Timeline({
   const words = useWords();
   const theme = useSettings((settings) => settings.theme);
   const canvas = useRef<HTMLCanvasElement>(null);
-  const latest = useRef({ cameras, coverage, held, density, inUs, outUs });
-  latest.current = { cameras, coverage, held, density, inUs, outUs };
+  const latest = useRef({ cameras, coverage, held, density, marks, inUs, outUs });
+  latest.current = { cameras, coverage, held, density, marks, inUs, outUs };
   const hover = useRef<Pointer | undefined>(undefined);
   const setTip = useRef<(pointer: Pointer | undefined) => void>(undefined);
   const drag = useRef<{ pan: boolean; lastX: number } | undefined>(undefined);
@@ -141,6 +146,8 @@ export function Timeline({
   const missing = cameras.filter((camera) => stateAt(rowOf(camera), us).is === "gap").map((camera) => camera.id);
   const state = missing.length ? words("timeline_missing", { cameras: missing.join(", ") }) : words("timeline_all_recorded");
 
+  const marked = new Set([...marks.rows.values()].flat().map((mark) => mark.event.id)).size;
+
   return (
     <div className={styles.timelineBox}>
       <div className={styles.zoom}>
@@ -165,6 +172,21 @@ export function Timeline({
           <span className={styles.legend}>
             <i data-motion /> {words("timeline_motion")}
           </span>
+        )}
+        {marked > 0 && (
+          <Link
+            className={styles.legend}
+            data-marked={marked}
+            to="/events"
+            search={{
+              c: cameras.map((camera) => camera.id).join(","),
+              f: Math.floor(view.current.fromUs / 1e6),
+              t: Math.ceil(view.current.toUs / 1e6),
+              v: "notice",
+            }}
+          >
+            <span aria-hidden>▲●</span> {words(marks.more ? "timeline_events_more" : "timeline_events", { n: marked })}
+          </Link>
         )}
         {held.length > 0 && (
           <span className={styles.legend}>
@@ -202,7 +224,7 @@ export function Timeline({
             onPointerCancel={up}
             onPointerLeave={leave}
           />
-          <Tip tell={setTip} cameras={cameras} coverage={coverage} held={held} canvas={canvas} />
+          <Tip tell={setTip} {...{ cameras, coverage, held, marks, view, canvas }} />
         </div>
       </div>
     </div>
@@ -215,12 +237,16 @@ function Tip({
   cameras,
   coverage,
   held,
+  marks,
+  view,
   canvas,
 }: {
   tell: RefObject<((pointer: Pointer | undefined) => void) | undefined>;
   cameras: readonly Playable[];
   coverage: Coverage | undefined;
   held: readonly HeldSpan[];
+  marks: TimelineProps["marks"];
+  view: RefObject<View>;
   canvas: RefObject<HTMLCanvasElement | null>;
 }) {
   const [tip, setTip] = useState<Pointer>();
@@ -241,6 +267,7 @@ function Tip({
       tip.us,
     );
   const kept = held.filter((one) => one.camera === camera?.id && one.fromUs <= tip.us && tip.us < one.toUs);
+  const happened = camera ? near(marks.rows.get(camera.id) ?? [], tip.us, spanOf(view.current) / Math.max(1, width)) : [];
   const cause = found?.is === "gap" ? coverage?.causes[found.gap.code] : undefined;
   return (
     <div className={styles.tip} style={{ left: Math.max(90, Math.min(width - 90, tip.x)) }}>
@@ -261,6 +288,12 @@ function Tip({
           )}
         </>
       )}
+      {happened.slice(0, NAMED).map(({ event, heavy }) => (
+        <span key={event.id} className={styles.kept}>
+          {heavy ? "▲" : "●"} {clockTime(event.time_us)} {words.of(event.kind_name)}
+        </span>
+      ))}
+      {happened.length > NAMED && <span className={styles.kept}>{words("timeline_events", { n: happened.length })}</span>}
       {kept.map(({ id, untilUs, waiting }) => (
         <span key={id} className={styles.kept}>
           ⎴ {words(waiting ? "timeline_hold_waits" : "timeline_hold", { id, time: moment(untilUs, nodeNowUs()) })}
@@ -274,7 +307,7 @@ type Drawing = {
   canvas: RefObject<HTMLCanvasElement | null>;
   engine: Engine;
   view: RefObject<View>;
-  latest: RefObject<Pick<TimelineProps, "cameras" | "coverage" | "held" | "density" | "inUs" | "outUs">>;
+  latest: RefObject<Pick<TimelineProps, "cameras" | "coverage" | "held" | "density" | "marks" | "inUs" | "outUs">>;
   hover: RefObject<{ us: UtcMicros } | undefined>;
   theme: string;
   height: number;
@@ -309,7 +342,7 @@ function useDrawing({ canvas, engine, view, latest, hover, theme, height, onView
           onView(followed);
         }
       }
-      const { cameras, coverage, held, density, inUs, outUs } = latest.current;
+      const { cameras, coverage, held, density, marks, inUs, outUs } = latest.current;
       const nowUs = nodeNowUs();
       const half = (us: UtcMicros) => Math.round(xOf(view.current, us, width) * 2);
       const signature = [
@@ -323,6 +356,7 @@ function useDrawing({ canvas, engine, view, latest, hover, theme, height, onView
         cameras,
         held,
         density,
+        marks,
       ];
       if (signature.every((value, index) => value === drawn[index])) return;
       drawn = signature;
@@ -338,6 +372,7 @@ function useDrawing({ canvas, engine, view, latest, hover, theme, height, onView
         rows,
         density: cameras.map((camera) => density.get(camera.id)),
         held: cameras.map((camera) => held.filter((span) => span.camera === camera.id)),
+        marks: cameras.map((camera) => marks.rows.get(camera.id) ?? []),
       });
     };
     draw();

@@ -2,6 +2,7 @@
 import { calendarDay, clockTime, preciseTime } from "../time";
 import type { CoverageRow, UtcMicros } from "../wire";
 import { type HeldSpan, NOT_CONFIGURED, RECORDED } from "./coverage";
+import type { Mark } from "./marks";
 import { spanOf, ticks, type View, xOf } from "./scale";
 
 export const AXIS_PX = 24;
@@ -9,6 +10,8 @@ export const ROW_PX = 24;
 const BAR_PX = 14;
 /** A gap is never compressed away: however short, it is at least this wide. */
 const LEAST_GAP_PX = 3;
+/** Half the width of an event's mark. */
+const MARK_PX = 5;
 
 export type Palette = Record<
   "text" | "dim" | "line" | "panel" | "bg" | "recording" | "fault" | "hatch" | "focus" | "font",
@@ -47,6 +50,8 @@ export type Scene = {
   density: readonly (Density | undefined)[];
   /** By row. */
   held: readonly (readonly HeldSpan[])[];
+  /** By row. */
+  marks: readonly (readonly Mark[])[];
 };
 
 type Surface = { context: CanvasRenderingContext2D; width: number; height: number; palette: Palette; view: View };
@@ -66,6 +71,7 @@ export function drawTimeline(
     if (density) drawDensity(surface, density, AXIS_PX + index * ROW_PX);
   }
   for (const [index, held] of scene.held.entries()) drawHeld(surface, held, AXIS_PX + index * ROW_PX);
+  for (const [index, marks] of scene.marks.entries()) drawEvents(surface, marks, AXIS_PX + index * ROW_PX);
   drawFuture(surface, scene.nowUs);
   drawAxis(surface);
   drawMarks(surface, scene.inUs, scene.outUs);
@@ -163,6 +169,27 @@ function drawHeld({ context, width, palette, view }: Surface, held: readonly Hel
   }
   context.setLineDash([]);
   context.lineWidth = 1;
+}
+
+/** What happened stands on the bar: a triangle where it wants attention, a dot otherwise. The shape says it, not the colour alone. */
+function drawEvents({ context, width, palette, view }: Surface, marks: readonly Mark[], top: number): void {
+  const y = top + ROW_PX / 2;
+  context.lineWidth = 1;
+  context.strokeStyle = palette.panel;
+  for (const { us, heavy } of marks) {
+    const x = Math.round(xOf(view, us, width));
+    if (x < -MARK_PX || x > width + MARK_PX) continue;
+    context.fillStyle = heavy ? palette.fault : palette.text;
+    context.beginPath();
+    if (heavy) {
+      context.moveTo(x, y - MARK_PX);
+      context.lineTo(x + MARK_PX, y + MARK_PX - 1);
+      context.lineTo(x - MARK_PX, y + MARK_PX - 1);
+      context.closePath();
+    } else context.arc(x, y, MARK_PX - 2, 0, 2 * Math.PI);
+    context.fill();
+    context.stroke();
+  }
 }
 
 function drawFuture({ context, width, height, palette, view }: Surface, nowUs: UtcMicros): void {
