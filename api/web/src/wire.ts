@@ -423,7 +423,19 @@ export type EventCoverage = {
   days: { from_us: UtcMicros; to_us: UtcMicros } | null;
   rebuilding: boolean;
   problem: string | null;
-  sources: { node: string; state: "current" | "behind" | "failed"; lag_s: number }[];
+  /** This node first; at a centre, then each node below. */
+  sources: EventSource[];
+};
+export type EventSource = {
+  node: string;
+  /** What people call it; this node itself has none. */
+  name?: string;
+  state: "current" | "behind" | "failed" | "missing";
+  lag_s: number;
+  /** Of a node below: all that was kept there until then, by its clock, was looked through; null when nothing ever came. */
+  covered_to_us?: UtcMicros | null;
+  /** Why it is missing. */
+  reason?: { code: string; state: Both; remedy: Both; grave: boolean } | null;
 };
 export type EventsAnswer = {
   events: FoundEvent[];

@@ -516,6 +516,8 @@ export const en = {
   coverage_partial: "the answer is partial",
   coverage_behind: "{node} is {span} behind",
   coverage_failed: "{node} did not answer",
+  coverage_missing: "{node} is missing: {why}; covered up to {time}",
+  coverage_missing_all: "{node} is missing: {why}; nothing ever came from it",
   keys_event_next: "Next",
   keys_event_previous: "Previous",
   keys_event_open: "Replay from 5 s before",

@@ -514,6 +514,8 @@ export const zh = {
   coverage_partial: "结果不全",
   coverage_behind: "{node} 滞后 {span}",
   coverage_failed: "{node} 未答复",
+  coverage_missing: "缺 {node}：{why}，已覆盖至 {time}",
+  coverage_missing_all: "缺 {node}：{why}，尚无任何记录",
   keys_event_next: "下一条",
   keys_event_previous: "上一条",
   keys_event_open: "从事件前 5 秒回放",
