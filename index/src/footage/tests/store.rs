@@ -162,6 +162,8 @@ fn every_index_can_be_thrown_away() {
         }
         site.store.flush();
     }
+    // What finds no file at once waits for one.
+    wait("everything", || streams.iter().all(|stream| site.store.recorded_to(*stream) == Some(at(150.0))));
     let all = |site: &Site| streams.map(|stream| site.reader(&[stream]).fragments(stream, window(0.0, 1000.0)));
     let before = all(&site);
     site.store.close();
