@@ -134,20 +134,7 @@ impl Centre {
         let _ = serving.await;
         stop.cancel();
         let _ = fetching.await;
-        let parts = node.clone();
-        let closed = tokio::task::spawn_blocking(move || {
-            parts.metadata.close();
-            parts.store.close();
-            parts.motion.close();
-            drop(parts.journal.append(Record::new(UtcMicros::now(), "node.stopped", serde_json::json!({}))));
-            parts.journal.close();
-            parts.alarms.close();
-            parts.events.close();
-        });
-        if closed.await.is_err() {
-            tracing::error!("the centre did not close cleanly; the next start reads what was not finished");
-        }
-        tracing::info!("stopped");
+        node.close().await;
     }
 }
 

@@ -177,6 +177,27 @@ impl Node {
         receive.await.unwrap_or(Err(JournalError::Closed))
     }
 
+    /// Closes its parts in the stated order, when nobody tells or asks it anything any more. The journal's last record says that it
+    /// was meant to end.
+    pub async fn close(self: &Arc<Self>) {
+        let parts = Arc::clone(self);
+        let closed = tokio::task::spawn_blocking(move || {
+            // What cameras told is made durable before the journal ends.
+            parts.metadata.close();
+            parts.store.close();
+            parts.motion.close();
+            drop(parts.journal.append(Record::new(UtcMicros::now(), "node.stopped", serde_json::json!({}))));
+            parts.journal.close();
+            parts.alarms.close();
+            // The last records are in the journal now, and so can be found at once after the next start.
+            parts.events.close();
+        });
+        if closed.await.is_err() {
+            tracing::error!("the node did not close cleanly; the next start reads what was not finished");
+        }
+        tracing::info!("stopped");
+    }
+
     /// Runs something that waits for the disk, beside the async threads.
     ///
     /// # Errors

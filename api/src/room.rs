@@ -245,22 +245,7 @@ impl Room {
         // What the cameras' sessions told and was held back.
         let _ = ended.send(());
         let _ = hearing.await;
-        let parts = node.clone();
-        let closed = tokio::task::spawn_blocking(move || {
-            // No camera tells anything any more: what it told is made durable before the journal ends.
-            parts.metadata.close();
-            parts.store.close();
-            parts.motion.close();
-            drop(parts.journal.append(Record::new(UtcMicros::now(), "node.stopped", serde_json::json!({}))));
-            parts.journal.close();
-            parts.alarms.close();
-            // The last records are in the journal now, and so can be found at once after the next start.
-            parts.events.close();
-        });
-        if closed.await.is_err() {
-            tracing::error!("the store did not close cleanly; recovery will read its tails at the next start");
-        }
-        tracing::info!("stopped");
+        node.close().await;
     }
 }
 

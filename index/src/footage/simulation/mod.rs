@@ -221,21 +221,25 @@ const KILLED: Range<u64> = trouble::KILLED..trouble::KILLED + 400;
 /// The most that a crash may cost a camera whose disks do well.
 const LOST_S: f64 = 2.0;
 
-#[test]
-fn whatever_disks_clocks_and_people_do_two_thousand_lives_lose_nothing_that_was_announced() {
-    let (sum, failed) = many(EVERY_TIME);
+/// What these lives came to. Panics if one of them lost anything, or served or explained it wrongly.
+fn all_clean(seeds: Range<u64>) -> Outcome {
+    let (sum, failed) = many(seeds);
     failed.iter().take(3).for_each(|(seed, outcome)| expect_clean(*seed, outcome));
     assert!(sum.lost_s <= LOST_S, "{} s lost in one crash", sum.lost_s);
     assert_eq!((sum.lost_bytes, sum.wrong_frames, sum.unexplained_s), (0, 0, 0.0));
+    sum
+}
+
+#[test]
+fn whatever_disks_clocks_and_people_do_two_thousand_lives_lose_nothing_that_was_announced() {
+    let sum = all_clean(EVERY_TIME);
     assert!(sum.crashes > 6000 && sum.erasures > 1500, "{sum:?}");
 }
 
 #[test]
 fn a_process_that_is_killed_loses_no_more_than_one_whose_machine_loses_power() {
-    let (sum, failed) = many(KILLED);
-    failed.iter().take(3).for_each(|(seed, outcome)| expect_clean(*seed, outcome));
-    assert!(sum.lost_s <= LOST_S, "{} s lost in one crash", sum.lost_s);
-    assert_eq!((sum.lost_bytes, sum.wrong_frames, sum.unexplained_s), (0, 0, 0.0));
+    let sum = all_clean(KILLED);
+    assert!(sum.crashes > 1200, "{sum:?}");
 }
 
 #[test]
