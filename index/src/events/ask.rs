@@ -6,6 +6,7 @@
 
 use super::counts::{Counts, Wants};
 use super::day::{Stored, day_of, key_from, origin_number};
+use super::freely::Ways;
 use super::plan::{Plan, Scope};
 use super::projection::{DayReader, Shared, lock};
 use super::question::{
@@ -187,13 +188,13 @@ impl Asking<'_> {
     fn answer(&self, mut coverage: Coverage) -> Result<Answer, AskError> {
         let wanted = text::wanted(&self.question.text);
         let mut understood = Understood::Literally;
-        let mut found = self.go(&self.conditions(&wanted, &vec![understood; wanted.len()]), true)?;
+        let mut found = self.go(&self.conditions(&wanted, &vec![understood; wanted.len()]))?;
         if found.counts.all == 0
             && !wanted.is_empty()
             && let Some(ways) = self.freely(&wanted)?
         {
             understood = ways.iter().copied().max().unwrap_or(understood);
-            found = self.go(&self.conditions(&wanted, &ways), true)?;
+            found = self.go(&self.conditions(&wanted, &ways))?;
         }
         coverage.counted_from = coverage.counted_from.max(UtcMicros::from_micros(found.from));
         let facets = self.question.facets.then(|| found.counts.facets());
@@ -210,26 +211,25 @@ impl Asking<'_> {
         Ok(Answer { events: events.into_iter().flatten().collect(), next, total, understood, facets, histogram, coverage })
     }
 
-    /// For each term, the first way of taking it that meets anything in reach; `None` if one meets nothing in any way.
+    /// For each term, the strictest way of taking it that meets anything in reach; `None` if one meets nothing in any way.
     fn freely(&self, wanted: &[Wanted]) -> Result<Option<Vec<Understood>>, AskError> {
-        let mut ways = Vec::new();
+        let Some(fields) = self.days.first().map(|day| day.reader.fields) else { return Ok(None) };
+        // A term that stands alone was just looked for as it stands.
+        let strictest = if wanted.len() == 1 { Understood::AsWords } else { Understood::Literally };
+        let mut met = Vec::new();
         for term in wanted {
-            let mut meets = None;
-            for way in Understood::ALL {
-                let alone = std::slice::from_ref(term);
-                if self.means(term, way) && self.go(&self.conditions(alone, &[way]), false)?.counts.all > 0 {
-                    meets = Some(way);
+            let mut ways = Ways::of(term, fields, strictest);
+            let mut cost = 0;
+            for day in &self.days {
+                if ways.settled() || cost > COST_BOUND {
                     break;
                 }
+                cost += ways.look_into((&day.searcher, day.reader.fields), self.question, (&self.scope, &self.narrow))?;
             }
-            let Some(way) = meets else { return Ok(None) };
-            ways.push(way);
+            let Some(way) = ways.met() else { return Ok(None) };
+            met.push(way);
         }
-        Ok(Some(ways))
-    }
-
-    fn means(&self, term: &Wanted, way: Understood) -> bool {
-        self.days.first().is_some_and(|day| term.conditions(day.reader.fields, way).is_some())
+        Ok(Some(met))
     }
 
     fn conditions(&self, wanted: &[Wanted], ways: &[Understood]) -> (u64, Conditions) {
@@ -242,19 +242,17 @@ impl Asking<'_> {
         (hasher.finish(), conditions.collect())
     }
 
-    /// Goes through the days. Without `everything` it ends at the first match.
-    fn go(&self, (text, conditions): &(u64, Conditions), everything: bool) -> Result<Found, AskError> {
+    /// Goes through the days.
+    fn go(&self, (text, conditions): &(u64, Conditions)) -> Result<Found, AskError> {
         let question = self.question;
-        let limit = if everything { question.limit } else { 1 };
-        let counting = everything && (question.facets || question.step_millis.is_some());
-        let wants = Wants { facets: everything && question.facets, step_millis: question.step_millis.filter(|_| everything) };
-        let before = question.before.filter(|_| everything).unwrap_or(u64::MAX);
-        let mut found =
-            Found { newest: Newest::new(before, limit), counts: Counts::default(), exact: true, from: i64::MAX, finished: true };
+        let counting = question.facets || question.step_millis.is_some();
+        let wants = Wants { facets: question.facets, step_millis: question.step_millis };
+        let newest = Newest::new(question.before.unwrap_or(u64::MAX), question.limit);
+        let mut found = Found { newest, counts: Counts::default(), exact: true, from: i64::MAX, finished: true };
         let mut cost = 0;
         let fingerprint = self.fingerprint(*text, &wants);
         for day in &self.days {
-            let enough = found.newest.is_full() && (!everything || (!counting && found.counts.all > EXACT_TO));
+            let enough = found.newest.is_full() && !counting && found.counts.all > EXACT_TO;
             if enough || cost > COST_BOUND {
                 (found.exact, found.finished) = (false, false);
                 break;

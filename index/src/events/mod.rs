@@ -17,6 +17,7 @@ mod atoms;
 mod counts;
 mod day;
 mod event;
+mod freely;
 mod glimpse;
 mod identity;
 mod kind;

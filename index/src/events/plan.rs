@@ -64,15 +64,32 @@ impl<'a> Plan<'a> {
         scope: &'a Scope,
         narrow: &'a Narrow,
     ) -> Result<Option<Self>, TantivyError> {
+        let mut atoms = Vec::new();
+        for condition in conditions {
+            atoms.push(text::atoms(searcher, &**condition)?);
+        }
+        Self::by_atoms((searcher, fields), question, &atoms, scope, narrow)
+    }
+
+    /// The same where it is known for each condition which atoms meet it.
+    ///
+    /// # Errors
+    /// If the day does not read back.
+    pub(super) fn by_atoms(
+        (searcher, fields): (&Searcher, Fields),
+        question: &Question,
+        texts: &[Vec<u64>],
+        scope: &'a Scope,
+        narrow: &'a Narrow,
+    ) -> Result<Option<Self>, TantivyError> {
         let mut lists = Lists { searcher, musts: Vec::new() };
         let mut sieve = Sieve::new(narrow);
-        for condition in conditions {
-            let atoms = text::atoms(searcher, &**condition)?;
+        for atoms in texts {
             if atoms.is_empty() {
                 return Ok(None);
             }
-            if !lists.follow(fields.atoms, &atoms)? {
-                sieve.texts.push(by_role(&atoms));
+            if !lists.follow(fields.atoms, atoms)? {
+                sieve.texts.push(by_role(atoms));
             }
         }
         match scope {
@@ -146,7 +163,8 @@ fn any_of(field: Field, numbers: &[u64]) -> Box<dyn Query> {
     }
 }
 
-fn by_role(atoms: &[u64]) -> [Numbers; ROLES] {
+/// Atoms by what they are of an event.
+pub(super) fn by_role(atoms: &[u64]) -> [Numbers; ROLES] {
     let mut roles: [Numbers; ROLES] = Default::default();
     for atom in atoms.iter().filter_map(|packed| Atom::unpacked(*packed)) {
         roles[atom.role].insert(atom.ordinal);

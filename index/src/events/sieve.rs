@@ -208,6 +208,23 @@ impl Block {
         self.pass[..length].iter_mut().zip(&self.values[..length]).for_each(|(pass, value)| *pass |= test(*value));
     }
 
+    fn allow_atoms(&mut self, columns: &Columns, atoms: &[Numbers; ROLES]) {
+        for (numbers, column) in atoms.iter().zip(&columns.roles).filter(|(numbers, _)| !numbers.is_empty()) {
+            self.allow(&**column, |atom| numbers.has(atom));
+        }
+    }
+
+    /// Whether one of what is left has, for each condition, an atom that meets it. Leaves everything as it is.
+    pub(super) fn meets(&mut self, columns: &Columns, conditions: &[[Numbers; ROLES]]) -> bool {
+        let mut all = [true; COLLECT_BLOCK_BUFFER_LEN];
+        for atoms in conditions {
+            self.pass[..self.length].fill(false);
+            self.allow_atoms(columns, atoms);
+            all.iter_mut().zip(&self.pass[..self.length]).for_each(|(all, pass)| *all &= pass);
+        }
+        all[..self.length].contains(&true)
+    }
+
     /// Before keys are read. Events of none of the cameras, but about several among which they are, are few: each is looked at alone.
     fn keep_cameras(&mut self, columns: &Columns, cameras: &Numbers) {
         self.pass[..self.length].fill(false);
@@ -277,9 +294,7 @@ impl<'a> Sieve<'a> {
         }
         for atoms in &self.texts {
             block.pass[..block.length].fill(false);
-            for (numbers, column) in atoms.iter().zip(&columns.roles).filter(|(numbers, _)| !numbers.is_empty()) {
-                block.allow(&**column, |atom| numbers.has(atom));
-            }
+            block.allow_atoms(columns, atoms);
             block.keep_allowed();
         }
         if let Some(region) = narrow.region {
