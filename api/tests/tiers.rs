@@ -9,7 +9,9 @@ use index::{model::NodeId, node::StateDir};
 use serde_json::{Value, json};
 use std::{
     fs,
+    io::Write,
     net::TcpListener,
+    os::unix::fs::OpenOptionsExt,
     path::PathBuf,
     process::{Child, Command, Output, Stdio},
     time::{Duration, Instant},
@@ -17,6 +19,7 @@ use std::{
 
 /// How long anything may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
+const METRICS_TOKEN: &str = "metrics-token-0123456789";
 const PASSWORD: &str = "moat-and-old-town-five";
 
 fn free_port() -> u16 {
@@ -46,8 +49,11 @@ impl Node {
             }
             _ => format!("[below]\nlisten = \"127.0.0.1:{}\"\nnames = [\"127.0.0.1\"]\n", free_port()),
         };
+        let token = fs::File::options().write(true).create_new(true).mode(0o600).open(folder.path().join("metrics"));
+        token.and_then(|mut file| file.write_all(METRICS_TOKEN.as_bytes())).expect("a token");
         let text = format!(
-            "[node]\nname = \"{name}\"\ntier = \"{tier}\"\nstate_dir = \"state\"\n[http]\nlisten = \"127.0.0.1:{port}\"\n{own}"
+            "[node]\nname = \"{name}\"\ntier = \"{tier}\"\nstate_dir = \"state\"\n[http]\nlisten = \"127.0.0.1:{port}\"\n\
+             [metrics]\ntoken_file = \"metrics\"\n{own}"
         );
         fs::write(folder.path().join("node.toml"), text).expect("a configuration");
         Self { folder, tier, port, running: None }
@@ -222,6 +228,9 @@ async fn what_happens_in_a_room_is_found_in_the_district_and_a_room_that_is_gone
     assert_eq!(source(&answer, &room).map(|source| &source["state"]), Some(&json!("current")), "{answer}");
     assert_eq!(source(&answer, &room).map(|source| &source["via"]), Some(&json!(sub.id().to_string())));
     assert_eq!(source(&answer, &sub).map(|source| &source["name"]), Some(&json!("东苑街道分中心")));
+    let metrics = person.get(district.url("/metrics")).header("authorization", format!("Bearer {METRICS_TOKEN}")).send().await;
+    let metrics = metrics.expect("an answer").text().await.expect("text");
+    assert!(metrics.contains("haohe_nodes_below{state=\"current\"} 2"), "{metrics}");
     let elsewhere = format!("{search}&nodes={}", sub.id());
     assert_eq!(get(&district, &person, &elsewhere).await["events"], json!([]));
 

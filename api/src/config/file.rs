@@ -51,7 +51,7 @@ pub(super) struct Below {
 }
 
 fn nats_server() -> PathBuf {
-    PathBuf::from("/usr/sbin/nats-server")
+    PathBuf::from("nats-server")
 }
 
 #[derive(Deserialize)]

@@ -121,7 +121,10 @@ impl Broker {
         write_private(&file, written(&config, dir, centre, members).as_bytes())?;
         let checked = Command::new(&config.program).arg("-t").arg("-c").arg(&file).stdin(Stdio::null()).output();
         let checked = checked.with_context(|| {
-            format!("start {}: install the package nats-server, or name its program in below.program", config.program.display())
+            format!(
+                "start {}: install a NATS server of 2.10 or later, or name its program in below.program",
+                config.program.display()
+            )
         })?;
         anyhow::ensure!(
             checked.status.success(),

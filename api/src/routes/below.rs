@@ -17,24 +17,27 @@ use utoipa::ToSchema;
 /// A copy is behind when its node is known to have that much more.
 const BEHIND_SECS: f64 = 2.0;
 
+/// How a node below may stand: all of it is here, it is being fetched, it cannot be reached or understood.
+pub(super) const STATES: [&str; 3] = ["current", "behind", "missing"];
+
 /// A node below.
 #[derive(Serialize, ToSchema, Clone, PartialEq, Debug)]
 pub(super) struct NodeBody {
-    node: String,
+    pub(super) node: String,
     /// What people call it; its number while that is not known.
     pub(super) name: String,
     /// `room` or `subdistrict`; `null` while that is not known.
     tier: Option<String>,
     /// The neighbour that it is reached through: itself, or the centre between.
     via: String,
-    /// `current`, `behind` or `missing`.
+    /// One of [`STATES`].
     pub(super) state: &'static str,
     /// Everything that was durable there at this instant, by its own clock, is here and found; `null` if nothing ever came.
     covered_to_us: Option<i64>,
     /// Seconds of its time that are known to be there and are not here.
-    lag_s: f64,
+    pub(super) lag_s: f64,
     /// Records that are known to be there and are not here.
-    lag_records: u64,
+    pub(super) lag_records: u64,
     /// When it was last heard of, on this centre's clock; `null`: not since this centre started.
     heard_us: Option<i64>,
     /// Why it is missing.

@@ -1,6 +1,6 @@
 //! `/metrics`: figures for Prometheus, made from the same state as the health page.
 
-use super::{cameras::statuses, health::is_recording};
+use super::{below, cameras::statuses, health::is_recording};
 use crate::{authority::Authority, node::Shared};
 use axum::{
     http::{HeaderValue, header},
@@ -53,6 +53,7 @@ fn write(node: &Shared) -> String {
     streams(&mut page, node, now);
     pictures(&mut page, node);
     volumes(&mut page, node);
+    nodes_below(&mut page, node);
     let figures = &node.figures;
     for (name, kind, value) in [
         ("http_failures_total", "counter", &figures.failures),
@@ -108,6 +109,31 @@ fn events(page: &mut Page, node: &Shared) {
         page.with("metadata_unreadable_total", &format!("why=\"{why}\""), count);
     }
 }
+
+/// How the nodes below a centre stand; nothing in a room.
+fn nodes_below(page: &mut Page, node: &Shared) {
+    let looked = below::look(node);
+    if looked.is_empty() {
+        return;
+    }
+    let nodes = below::bodies(&looked, &node.events.coverage(index::model::Window::ALL));
+    page.kind("nodes_below", "gauge");
+    for state in below::STATES {
+        page.with("nodes_below", &format!("state=\"{state}\""), nodes.iter().filter(|node| node.state == state).count());
+    }
+    for (name, read) in NODE_FIGURES {
+        page.kind(name, "gauge");
+        for node in &nodes {
+            page.with(name, &format!("node=\"{}\"", node.node), read(node));
+        }
+    }
+}
+
+/// A figure of a node below: its name, how to read it.
+type NodeFigure = (&'static str, fn(&below::NodeBody) -> f64);
+
+const NODE_FIGURES: [NodeFigure; 2] =
+    [("node_below_lag_seconds", |node| node.lag_s), ("node_below_lag_records", |node| node.lag_records as f64)];
 
 /// A figure of a stream: its name, its kind, how to read it.
 type Figure = (&'static str, &'static str, fn(&StreamStatus) -> f64);
