@@ -26,6 +26,7 @@ mod region;
 mod room;
 mod seek;
 mod site;
+mod start;
 mod sums;
 mod tiers;
 mod watch;
@@ -208,6 +209,15 @@ enum Name {
         #[arg(long, default_value_t = 10)]
         minutes: u64,
     },
+    /// `deploy/demo --district`, from the command to all cameras recorded and all tiers in sync
+    DistrictStart {
+        /// Times that it is started
+        #[arg(long, default_value_t = 3)]
+        runs: u32,
+        /// Cameras in each of the five rooms
+        #[arg(long, default_value_t = 4)]
+        cameras: u32,
+    },
     /// The page in headless Chromium: first picture on a wall of 16, scrubbing, memory
     Page {
         /// Minutes of watching before memory is read
@@ -242,6 +252,7 @@ fn main() -> Result<()> {
             Name::Picture { scenes, explain } => picture::picture(scenes, explain),
             Name::Region { days, questions } => region::region(days, questions),
             Name::District { seed, events, minutes } => tiers::district(seed, events, minutes),
+            Name::DistrictStart { runs, cameras } => start::district_start(runs, cameras),
             Name::Alarm { alarms } => page::alarm(alarms).await,
             Name::Page { minutes } => page::page(minutes).await,
         }
