@@ -10,7 +10,11 @@ use crate::{
     figures::Figures,
     headers::Hosts,
     hooks::Hooks,
-    link::{self, Desk, below::Below, message::Named},
+    link::{
+        self, Desk,
+        below::{Below, Down},
+        message::Named,
+    },
     metadata::Metadata,
     mqtt::MqttFigures,
     node::{Node, Reads, Shared},
@@ -28,6 +32,7 @@ use index::{
     cameras::Cameras,
     events::{Events, IndexLimits},
     footage::Store,
+    incidents::Lower,
     journal::{Copies, CopyLimits, History, Journal, Record},
     model::UtcMicros,
     motion::{Footage, Motion},
@@ -110,12 +115,13 @@ impl Centre {
             tracing::warn!("nobody can sign in yet: run `haohe person add NAME --role admin --one-time` and restart");
         }
         let stop = CancellationToken::new();
-        let fetching = Arc::clone(&below).run(stop.clone()).await?;
+        let down = Down { incidents: Arc::clone(node.incidents.casebook()), commits: node.commits.clone() };
+        let fetching = Arc::clone(&below).run(down, stop.clone()).await?;
         let (handle, serving) = room::serve(&node, listener, tls)?;
         let own = Named { node: node.id, name: node.config.name.clone(), tier: node.config.tier };
         let history = Arc::clone(&node.journal) as Arc<dyn History>;
         let desk = Desk::of_centre(history, Arc::clone(&below.copies), Arc::clone(&below.standings));
-        let desk = desk.called(own, Arc::clone(&below.roster));
+        let desk = desk.called(own, Arc::clone(&below.roster)).taking(Arc::clone(node.incidents.casebook()));
         tokio::spawn(link::above::serve(state.link(), node.id, Arc::new(desk), stop.clone()));
         let sweeping = tokio::spawn(room::sweep(node.clone()));
         tracing::info!(%address, fingerprint, members = below.members.list().len(), "fetching from nodes below, and listening for HTTPS");
@@ -161,6 +167,10 @@ fn build(
         tell.send_replace(revision);
     };
     let alarms = Alarms::open(&state.alarms(), Arc::clone(&journal), changed).context("open the rules and alarms")?;
+    let roster = Arc::clone(&below.roster);
+    let lower =
+        Lower { copies: Arc::clone(&below.copies), tier: Arc::new(move |node| roster.of(node).map(|known| known.named.tier)) };
+    let (incidents, incident_revisions) = room::open_incidents(&config, state, &journal, Some(lower))?;
     let hooks = Hooks::start(&state.hooks(), &[], &journal, &commits).context("make the directory of web hooks")?;
     let register = Register::open(Arc::clone(&journal)).context("open the access register")?;
     let accounts = Accounts::open(&state.people(), Arc::clone(&journal)).context("open the people file")?;
@@ -204,6 +214,8 @@ fn build(
         below: Some(below),
         commits,
         alarms: Arc::new(alarms),
+        incidents: Arc::new(incidents),
+        incident_revisions,
         hooks,
         alarm_revisions,
         searches: Reads::new(SEARCHES_AT_ONCE),

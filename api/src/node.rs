@@ -21,6 +21,7 @@ use index::{
     cameras::Cameras,
     events::Events,
     footage::Store,
+    incidents::Incidents,
     journal::{Journal, JournalError, Record, Seq},
     model::{Camera, CameraId, NodeId, UtcMicros},
     motion::Motion,
@@ -62,6 +63,10 @@ pub struct Node {
     pub hooks: Hooks,
     /// What operators are called for.
     pub alarms: Arc<Alarms>,
+    /// Cases that operators work on.
+    pub incidents: Arc<Incidents>,
+    /// Their revision, as it changes.
+    pub incident_revisions: watch::Receiver<u64>,
     /// The revision of the alarms, as it changes.
     pub alarm_revisions: watch::Receiver<u64>,
     /// What cameras tell beside their pictures, on its way to the journal.
@@ -183,6 +188,8 @@ impl Node {
         let parts = Arc::clone(self);
         let closed = tokio::task::spawn_blocking(move || {
             // What cameras told is made durable before the journal ends.
+            // It writes when a clock is over.
+            parts.incidents.close();
             parts.metadata.close();
             parts.store.close();
             parts.motion.close();

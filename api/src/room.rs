@@ -33,6 +33,7 @@ use index::{
     cameras::Cameras,
     events::{Events, IndexLimits},
     footage::{Setup, Store, VolumeSetup},
+    incidents::{Incidents, Lower, Me},
     journal::{History, Journal, Record},
     model::{CameraId, Driver, UtcMicros},
     motion::{Footage, Motion},
@@ -142,6 +143,7 @@ impl Room {
             tell.send_replace(revision);
         };
         let alarms = Alarms::open(&state.alarms(), Arc::clone(&journal), changed).context("open the rules and alarms")?;
+        let (incidents, incident_revisions) = open_incidents(&config, &state, &journal, None)?;
         let hooks = Hooks::start(&state.hooks(), &config.hooks, &journal, &commits).context("make the directory of web hooks")?;
         let register = Register::open(Arc::clone(&journal)).context("open the access register")?;
         let accounts = Accounts::open(&state.people(), Arc::clone(&journal)).context("open the people file")?;
@@ -181,6 +183,8 @@ impl Room {
             below: None,
             commits,
             alarms: Arc::new(alarms),
+            incidents: Arc::new(incidents),
+            incident_revisions,
             hooks,
             alarm_revisions,
             searches: Reads::new(SEARCHES_AT_ONCE),
@@ -197,6 +201,7 @@ impl Room {
         // Whoever is above, now or later, may fetch what happens here.
         let own = Named { node: node.id, name: node.config.name.clone(), tier: node.config.tier };
         let desk = Desk::of_room(Arc::clone(&node.journal) as Arc<dyn History>).called(own, Arc::default());
+        let desk = desk.taking(Arc::clone(node.incidents.casebook()));
         let above = CancellationToken::new();
         tokio::spawn(link::above::serve(state.link(), node.id, Arc::new(desk), above.clone()));
         let gaps = Gaps::open(&state.gaps(), &node.journal, UtcMicros::now());
@@ -301,6 +306,22 @@ pub fn open_state(path: &Path) -> anyhow::Result<StateDir> {
 fn volumes(config: &Config) -> Vec<VolumeSetup> {
     let volume = |v: &crate::config::Volume| VolumeSetup { name: v.name.clone(), path: v.path.clone(), capacity: v.capacity };
     config.volumes.iter().map(volume).collect()
+}
+
+/// Opens a node's incidents, and what tells of their changes.
+pub(crate) fn open_incidents(
+    config: &Config,
+    state: &StateDir,
+    journal: &Arc<Journal>,
+    below: Option<Lower>,
+) -> anyhow::Result<(Incidents, watch::Receiver<u64>)> {
+    let (tell, revisions) = watch::channel(0);
+    let changed = move |revision| {
+        tell.send_replace(revision);
+    };
+    let me = Me { node: state.node(), tier: config.tier, clocks: config.incident_clocks };
+    let opened = Incidents::open(&state.incidents(), me, Arc::clone(journal), below, changed);
+    Ok((opened.context("open the incidents")?, revisions))
 }
 
 pub(crate) fn store_setup(config: &Config, state: &StateDir) -> Setup {

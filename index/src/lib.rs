@@ -10,6 +10,7 @@ pub mod cameras;
 mod durable;
 pub mod events;
 pub mod footage;
+pub mod incidents;
 pub mod journal;
 pub mod model;
 pub mod motion;

@@ -125,6 +125,12 @@ impl StateDir {
         self.path.join("alarms.json")
     }
 
+    /// The file that incidents are kept in.
+    #[must_use]
+    pub fn incidents(&self) -> PathBuf {
+        self.path.join("incidents.json")
+    }
+
     /// Where it is kept how far each web hook is.
     #[must_use]
     pub fn hooks(&self) -> PathBuf {

@@ -8,6 +8,7 @@ use super::{
 use crate::link::broker::BrokerConfig;
 use index::{
     footage::shortfall,
+    incidents::Clocks,
     model::{Camera, Credentials, Secret},
 };
 use ingest::{Network, NetworkError};
@@ -45,6 +46,25 @@ pub(super) fn within<T: PartialOrd + std::fmt::Display>(
     remedy: impl Into<String>,
 ) -> Result<T, Problem> {
     if range.contains(&value) { Ok(value) } else { Err(problem(key, format!("{value} {unit}"), remedy)) }
+}
+
+/// How long each step of an incident may take.
+pub(super) fn check_clocks(file: &file::Incidents) -> Result<Clocks, Problem> {
+    for (name, limits) in [("p1", file.p1), ("p2", file.p2), ("p3", file.p3)] {
+        for seconds in [limits.acknowledge_s, limits.verify_s, limits.dispatch_s, limits.arrive_s] {
+            within(&format!("incidents.{name}"), seconds, 0..=86_400, "s", "Write 0 to 86400 seconds; 0 is no limit")?;
+        }
+    }
+    Ok(Clocks { p1: file.p1, p2: file.p2, p3: file.p3 })
+}
+
+/// Whom operators can send.
+pub(super) fn check_units(file: &file::Incidents) -> Result<Vec<String>, Problem> {
+    let fine = |unit: &String| (1..=40).contains(&unit.trim().chars().count());
+    if file.units.len() > 9 || !file.units.iter().all(fine) {
+        return Err(problem("incidents.units", "a list of units", "Name up to nine units, each with 1 to 40 characters"));
+    }
+    Ok(file.units.clone())
 }
 
 /// How nodes below reach a centre; a room has none below it.

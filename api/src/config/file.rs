@@ -1,8 +1,9 @@
 //! The configuration file as written: names, defaults, nothing checked across keys yet.
 
 use super::amount::ByteCount;
-use index::model::{
-    AudioBasis, Camera, CameraAddress, CameraId, DeviceAddress, Driver, Priority, RetentionClass, Tier, Transport,
+use index::{
+    incidents::{Clocks, Limits},
+    model::{AudioBasis, Camera, CameraAddress, CameraId, DeviceAddress, Driver, Priority, RetentionClass, Tier, Transport},
 };
 use serde::Deserialize;
 use std::{net::SocketAddr, path::PathBuf};
@@ -36,6 +37,8 @@ pub(super) struct File {
     pub(super) mqtt: Option<Mqtt>,
     #[serde(default)]
     pub(super) alarms: Alarms,
+    #[serde(default)]
+    pub(super) incidents: Incidents,
     #[serde(default, rename = "hook")]
     pub(super) hooks: Vec<HookEntry>,
     pub(super) below: Option<Below>,
@@ -73,6 +76,23 @@ pub(super) struct Alarms {
 impl Default for Alarms {
     fn default() -> Self {
         Self { budget_per_day: 144 }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Incidents {
+    pub(super) units: Vec<String>,
+    pub(super) p1: Limits,
+    pub(super) p2: Limits,
+    pub(super) p3: Limits,
+}
+
+impl Default for Incidents {
+    fn default() -> Self {
+        let Clocks { p1, p2, p3 } = Clocks::default();
+        let units = ["巡逻组", "社区民警", "物业", "网格员"].map(str::to_owned).to_vec();
+        Self { units, p1, p2, p3 }
     }
 }
 

@@ -13,10 +13,11 @@ pub use file::LogFormat;
 
 use crate::{hooks::HookConfig, link::broker::BrokerConfig, mqtt::MqttConfig, sources::SourceConfig};
 use check::{
-    Problem, check_below, check_cameras, check_fit, check_http, check_networks, check_node, check_volumes, problem, read_secret,
-    within,
+    Problem, check_below, check_cameras, check_clocks, check_fit, check_http, check_networks, check_node, check_units,
+    check_volumes, problem, read_secret, within,
 };
 use file::File;
+use index::incidents::Clocks;
 use index::model::{Camera, Credentials, Secret, Tier};
 use ingest::Network;
 use outside::{check_hooks, check_mqtt, check_sources};
@@ -77,6 +78,10 @@ pub struct Config {
     pub below: Option<BrokerConfig>,
     /// How many alarms a day one operator can look into.
     pub alarm_budget_per_day: u32,
+    /// How long each step of an incident may take until the tier above has it.
+    pub incident_clocks: Clocks,
+    /// Whom operators can send, in the order of their keys.
+    pub incident_units: Vec<String>,
     /// How log lines are written.
     pub log_format: LogFormat,
     /// What is logged, as tracing's `EnvFilter` reads it.
@@ -213,6 +218,8 @@ impl Config {
                 "a day",
                 "Write 1 to 100000; 144 is one in ten minutes",
             )?,
+            incident_clocks: check_clocks(&file.incidents)?,
+            incident_units: check_units(&file.incidents)?,
             log_format: file.log.format,
             log_filter: file.log.filter,
         })

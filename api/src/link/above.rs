@@ -35,6 +35,7 @@ pub async fn serve(dir: PathBuf, node: NodeId, desk: Arc<Desk>, stop: Cancellati
             }
         };
         let Some(papers) = papers else { continue };
+        desk.is_below(papers.upper_tier);
         if serving.as_ref().is_some_and(|(certificate, _)| *certificate == papers.certificate) {
             continue;
         }

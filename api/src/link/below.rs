@@ -1,9 +1,10 @@
 //! The upper node's side of all its lines: its authority, its broker, who may dial in, and what is fetched from each.
 
 use super::{
-    Standings,
+    Line, Standings,
     authority::{Authority, name_of, new_key},
     broker::{Broker, BrokerConfig},
+    deliver::deliver,
     members::{Member, Members, NotAdmitted},
     message::{MAX_NAME, Named},
     nats::{self, NatsLine},
@@ -14,6 +15,7 @@ use super::{
 };
 use anyhow::Context;
 use index::{
+    incidents::Casebook,
     journal::Copies,
     model::{NodeId, Tier, UtcMicros},
 };
@@ -22,6 +24,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// What a centre has of the nodes below it.
@@ -117,7 +120,7 @@ impl Below {
     ///
     /// # Errors
     /// If the broker does not start.
-    pub async fn run(self: Arc<Self>, stop: CancellationToken) -> anyhow::Result<tokio::task::JoinHandle<()>> {
+    pub async fn run(self: Arc<Self>, down: Down, stop: CancellationToken) -> anyhow::Result<tokio::task::JoinHandle<()>> {
         let below = Arc::clone(&self);
         let papers = tokio::task::spawn_blocking(move || {
             let members = below.members.list();
@@ -127,17 +130,20 @@ impl Below {
         });
         let papers = papers.await?.context("start the broker for nodes below")?;
         let client = nats::connect(&papers, self.node).await?;
-        Ok(tokio::spawn(self.fetch_all(client, stop)))
+        Ok(tokio::spawn(self.fetch_all(client, down, stop)))
     }
 
-    async fn fetch_all(self: Arc<Self>, client: async_nats::Client, stop: CancellationToken) {
+    async fn fetch_all(self: Arc<Self>, client: async_nats::Client, down: Down, stop: CancellationToken) {
         let mut members = self.members.watch();
         let mut fetched: BTreeMap<NodeId, Tier> = BTreeMap::new();
         loop {
             let now = members.borrow_and_update().clone();
             for Member { node, tier, .. } in now {
                 if fetched.insert(node, tier).is_none() {
-                    let line = Arc::new(NatsLine::to(client.clone(), node));
+                    let line: Arc<dyn Line> = Arc::new(NatsLine::to(client.clone(), node));
+                    let parts = (Arc::clone(&down.incidents), Arc::clone(&self.roster));
+                    let (own_line, grew) = (Arc::clone(&line), down.commits.clone());
+                    tokio::spawn(deliver(own_line, node, parts, rand::random(), grew, stop.child_token()));
                     let peer = Peer { node, carries: !tier.records() };
                     let known = (Arc::clone(&self.standings), Arc::clone(&self.roster));
                     tokio::spawn(replicate(line, peer, Arc::clone(&self.copies), known, rand::random(), stop.child_token()));
@@ -184,6 +190,14 @@ impl Below {
         };
         copies.iter().map(node).collect()
     }
+}
+
+/// What is handed down to the nodes below.
+pub struct Down {
+    /// What was done about incidents.
+    pub incidents: Arc<Casebook>,
+    /// Rung when the node's own journal grew.
+    pub commits: watch::Receiver<()>,
 }
 
 /// A node below, as people are told of it.

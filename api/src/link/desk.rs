@@ -4,8 +4,9 @@ use super::message::{self, Answer, Named, Offered, Question, Refused};
 use super::roster::Roster;
 use super::standing::Standings;
 use index::{
+    incidents::{Casebook, Handed},
     journal::{Copies, Gathered, Hash, History, Seq},
-    model::{NodeId, UtcMicros},
+    model::{NodeId, Tier, UtcMicros},
 };
 use std::sync::Arc;
 
@@ -15,25 +16,40 @@ pub struct Desk {
     below: Option<(Arc<Copies>, Arc<Standings>)>,
     /// What is told of the nodes by name, the own one first.
     names: Option<(Named, Arc<Roster>)>,
+    /// Who keeps what was done above about incidents.
+    incidents: Option<Arc<Casebook>>,
 }
 
 impl Desk {
     /// Of a room: its own journal.
     #[must_use]
     pub fn of_room(own: Arc<dyn History>) -> Self {
-        Self { own, below: None, names: None }
+        Self { own, below: None, names: None, incidents: None }
     }
 
     /// Of a centre: its own journal, and the copies of those below with how they stand.
     #[must_use]
     pub fn of_centre(own: Arc<dyn History>, copies: Arc<Copies>, standings: Arc<Standings>) -> Self {
-        Self { own, below: Some((copies, standings)), names: None }
+        Self { own, below: Some((copies, standings)), names: None, incidents: None }
     }
 
     /// The same, and it says what the nodes are called: this one, and those that are known below.
     #[must_use]
     pub fn called(self, own: Named, below: Arc<Roster>) -> Self {
         Self { names: Some((own, below)), ..self }
+    }
+
+    /// The same, and it takes what was done above about incidents.
+    #[must_use]
+    pub fn taking(self, incidents: Arc<Casebook>) -> Self {
+        Self { incidents: Some(incidents), ..self }
+    }
+
+    /// Says which tier is above.
+    pub fn is_below(&self, tier: Tier) {
+        if let Some(incidents) = &self.incidents {
+            incidents.set_upper(tier);
+        }
     }
 
     /// Answers a message; `None` if it is no question. Reads the disk: not for async code.
@@ -44,6 +60,7 @@ impl Desk {
             None => Answer::Refused(Refused::NotUnderstood),
             Some(Question::Histories) => Answer::Histories(self.histories(now)),
             Some(Question::Names) => Answer::Names(self.names()),
+            Some(Question::Deliver { via, moves }) => self.receive(via, moves, now),
             Some(Question::Records { node, after, hash, bytes }) => self.records(node, after, hash, bytes as usize),
         };
         Some(message::write_answer(number, &answer))
@@ -67,6 +84,17 @@ impl Desk {
     fn names(&self) -> Vec<Named> {
         let Some((own, below)) = &self.names else { return Vec::new() };
         std::iter::once(own.clone()).chain(below.list().into_iter().map(|known| known.named)).take(message::MAX_OFFERED).collect()
+    }
+
+    fn receive(&self, via: NodeId, moves: Vec<Handed>, now: UtcMicros) -> Answer {
+        let Some(incidents) = &self.incidents else { return Answer::Refused(Refused::NotUnderstood) };
+        match incidents.receive(via, moves, now) {
+            Ok(upto) => Answer::Delivered(upto),
+            Err(error) => {
+                tracing::error!(%via, %error, "what was done above about incidents cannot be kept here, and is not confirmed");
+                Answer::Refused(Refused::Unreadable)
+            }
+        }
     }
 
     fn records(&self, node: NodeId, after: Seq, hash: Hash, bytes: usize) -> Answer {

@@ -8,6 +8,7 @@
 //! refused as a whole, so that nothing is half understood.
 
 use index::{
+    incidents::Handed,
     journal::{Batch, Hash, MAX_BATCH_BYTES, Seq},
     model::{NodeId, Tier, UtcMicros},
 };
@@ -49,6 +50,13 @@ pub enum Question {
     },
     /// What are the nodes called whose journals can be fetched here?
     Names,
+    /// What was done above about incidents of this part of the tree: keep it. Without any: how far have you come?
+    Deliver {
+        /// Whose journal the cursor is about.
+        via: NodeId,
+        /// In the order of that journal.
+        moves: Vec<Handed>,
+    },
 }
 
 /// What a lower node answers.
@@ -66,6 +74,8 @@ pub enum Answer {
     OtherChain,
     /// To [`Question::Names`].
     Names(Vec<Named>),
+    /// To [`Question::Deliver`]: everything up to there is durable.
+    Delivered(Seq),
     /// No answer, and why.
     Refused(Refused),
 }
@@ -134,6 +144,7 @@ enum Head {
     Behind { tail: Seq },
     OtherChain,
     Names { of: Vec<Named> },
+    Delivered { upto: Seq },
     Refused { why: Refused },
 }
 
@@ -171,6 +182,7 @@ pub fn write_answer(number: u64, answer: &Answer) -> Vec<u8> {
         Answer::Behind(tail) => Head::Behind { tail: *tail },
         Answer::OtherChain => Head::OtherChain,
         Answer::Names(of) => Head::Names { of: of.clone() },
+        Answer::Delivered(upto) => Head::Delivered { upto: *upto },
         Answer::Refused(why) => Head::Refused { why: *why },
     };
     seal(number, &head, &[])
@@ -196,6 +208,7 @@ pub fn read_answer(bytes: &[u8]) -> Result<(u64, Answer), Malformed> {
             return Err("a name is longer than any");
         }
         Head::Names { of } => Answer::Names(of),
+        Head::Delivered { upto } => Answer::Delivered(upto),
         Head::Refused { why } => Answer::Refused(why),
     };
     if attached.is_empty() { Ok((number, answer)) } else { Err("something is attached that does not belong to it") }
@@ -277,6 +290,7 @@ mod tests {
             Answer::Nothing,
             Answer::Behind(Seq::new(4)),
             Answer::OtherChain,
+            Answer::Delivered(Seq::new(12)),
             Answer::Refused(Refused::Unknown),
         ]
     }

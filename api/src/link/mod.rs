@@ -11,6 +11,7 @@
 //! - L4: who is behind, by how much and why is visible at any moment ([`Standings`]); nothing that is missing looks complete (I9).
 //!
 //! `message` is what is said, [`Desk`] answers in the lower node, [`pull::Puller`] decides in the upper one, [`replicate`] acts for it.
+//! What was done above about incidents is handed down the same line as a question ([`deliver()`](deliver::deliver)).
 //! [`Line`] has two implementations: [`embedded()`] for tiers in one process, and [`nats`] between machines, where the lower node dials the
 //! upper one's [`broker`]. Who may dial is decided once, by a person's code ([`members`]), and shown by certificate from then on
 //! ([`authority`], [`papers`]). [`below`] runs the upper node's side of all its lines, [`above`] the lower node's of its one.
@@ -19,6 +20,7 @@ pub mod above;
 pub mod authority;
 pub mod below;
 pub mod broker;
+pub mod deliver;
 mod desk;
 mod embedded;
 pub mod join;

@@ -111,7 +111,7 @@ pub(super) async fn list(authority: Authority) -> Result<Json<AlarmsBody>, Refus
     }))
 }
 
-/// Takes an alarm on. Durable when the answer leaves; 409 names who was first.
+/// Takes an alarm on, and the incident that it opened. Durable when the answer leaves; 409 names who was first.
 #[utoipa::path(post, path = "/api/v1/alarms/{alarm}/acknowledge", params(("alarm" = String, Path)),
     responses((status = 204), (status = 404, body = Refusal), (status = 409, body = Refusal)))]
 pub(super) async fn acknowledge(authority: Authority, Path(alarm): Path<String>) -> Result<StatusCode, Refusal> {
@@ -129,7 +129,12 @@ pub(super) async fn acknowledge(authority: Authority, Path(alarm): Path<String>)
     }
     let person = authority.person()?.clone();
     let by = actor(&person, authority.from());
-    let done = authority.node().blocking(move |node| node.alarms.acknowledge(&by, &person.name, id)).await?;
+    let acknowledge = move |node: &crate::node::Node| {
+        node.alarms.acknowledge(&by, &person.name, id)?;
+        super::incidents::acknowledge_incident(node, &person, id);
+        Ok(())
+    };
+    let done = authority.node().blocking(acknowledge).await?;
     done.map(|()| StatusCode::NO_CONTENT).map_err(|error| match error {
         AlarmError::Acknowledged(first) => Refusal::new(
             StatusCode::CONFLICT,

@@ -235,6 +235,17 @@ fn left(held: &StreamSummary) -> LeftBody {
     LeftBody { kind: stream.kind.word(), recorded_from_us: first.as_micros(), recorded_to_us: last.as_micros() }
 }
 
+/// The cameras of a scope that should record and do not, by number.
+pub(super) fn not_recording(authority: &Authority) -> Result<Vec<Camera>, Refusal> {
+    let statuses = statuses(authority.node());
+    let recording = |camera: &Camera| {
+        let main = statuses.get(&StreamId::new(camera.id, StreamKind::Main));
+        main.is_some_and(|status| matches!(status.state, StreamState::Playing))
+    };
+    let cameras = authority.cameras()?.into_iter().map(|entry| entry.camera);
+    Ok(cameras.filter(|camera| camera.enabled && !recording(camera)).collect())
+}
+
 pub(super) fn statuses(node: &Shared) -> HashMap<StreamId, StreamStatus> {
     node.ingest.status().into_iter().flat_map(|camera| camera.streams).map(|status| (status.stream, status)).collect()
 }

@@ -281,6 +281,11 @@ pub(super) fn said(text: &Text, kind: Kind) -> Words {
     Words { zh: either(&text.zh, &text.en), en: either(&text.en, &text.zh) }
 }
 
+/// A text without a kind: one of its languages serves for both.
+pub(super) fn either(text: &Text) -> Words {
+    said(text, Kind::Bookmark)
+}
+
 impl From<Kept> for EventBody {
     fn from(kept: Kept) -> Self {
         let event = kept.event;

@@ -13,6 +13,7 @@ mod footage;
 mod fragments;
 mod health;
 mod hooks;
+mod incidents;
 mod key_units;
 mod ledger;
 mod link;
@@ -95,6 +96,13 @@ pub fn all(node: &Shared) -> (Router<Shared>, OpenApi, Vec<Entry>) {
         .add_in_rooms(Door::Reporter, routes!(events::reports::report))
         .add_in_rooms(Door::Needs(Action::Search), routes!(alarms::list))
         .add_in_rooms(Door::Needs(Action::Acknowledge), routes!(alarms::acknowledge))
+        .add(Door::Needs(Action::Search), routes!(incidents::list))
+        .add(Door::Needs(Action::Acknowledge), routes!(incidents::open))
+        .add(Door::Needs(Action::Search), routes!(incidents::one))
+        .add(Door::Needs(Action::Acknowledge), routes!(incidents::act))
+        .add(Door::Needs(Action::Search), routes!(incidents::shift::note))
+        .add(Door::Needs(Action::Acknowledge), routes!(incidents::shift::hand))
+        .add(Door::Needs(Action::Acknowledge), routes!(incidents::shift::take))
         .add_in_rooms(Door::Needs(Action::Search), routes!(rules::list))
         .add_in_rooms(Door::Needs(Action::ChangeRules), routes!(rules::add))
         .add_in_rooms(Door::Needs(Action::ChangeRules), routes!(rules::change))

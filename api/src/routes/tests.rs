@@ -16,6 +16,7 @@ use tower::ServiceExt;
 
 mod alarms;
 mod events;
+mod incidents;
 mod keeping;
 mod motion;
 mod rights;

@@ -40,7 +40,7 @@ pub enum Action {
     RequestErasure,
     /// Decide about an erasure that somebody else asked for.
     ApproveErasure,
-    /// Say that one has seen an alarm and takes it on.
+    /// Say that one has seen an alarm and takes it on; work on incidents.
     Acknowledge,
     /// Decide for which events operators are called.
     ChangeRules,

@@ -112,6 +112,9 @@ pub struct Rule {
     pub schedule: Schedule,
     /// How it calls.
     pub urgency: Urgency,
+    /// Whether each of its alarms opens an incident, which has an owner and a clock.
+    #[serde(default)]
+    pub opens_incident: bool,
     /// An event of the same camera so many seconds after the one before is a repeat of the same alarm.
     pub group_s: u32,
     /// After an alarm began, the same camera raises no other for so many seconds.

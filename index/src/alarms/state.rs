@@ -70,6 +70,9 @@ pub struct Alarm {
     pub rule_name: String,
     /// How it calls.
     pub urgency: Urgency,
+    /// Whether it opens an incident.
+    #[serde(default)]
+    pub opens_incident: bool,
     /// What happened.
     pub kind: Kind,
     /// Which camera, and what it was called and where it stood then.
@@ -305,6 +308,7 @@ fn alarm(rule: &Rule, kept: &Kept) -> Alarm {
         event: kept.id,
         rule_name: rule.name.clone(),
         urgency: rule.urgency,
+        opens_incident: rule.opens_incident,
         kind: event.kind,
         camera: event.camera,
         name: event.name.clone(),

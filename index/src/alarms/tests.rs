@@ -33,6 +33,7 @@ fn rule(change: impl FnOnce(&mut Rule)) -> Rule {
         text: String::new(),
         schedule: Schedule::default(),
         urgency: Urgency::High,
+        opens_incident: false,
         group_s: 60,
         hold_off_s: 0,
     };

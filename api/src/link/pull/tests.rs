@@ -63,7 +63,7 @@ impl Bench {
     fn asked_of(&self) -> (NodeId, u64) {
         match self.asked().1 {
             Question::Records { node, after, .. } => (node, after.get()),
-            Question::Histories | Question::Names => panic!("it asks for no records"),
+            Question::Histories | Question::Names | Question::Deliver { .. } => panic!("it asks for no records"),
         }
     }
 

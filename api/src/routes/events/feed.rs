@@ -6,9 +6,12 @@
 //!
 //! node → page: `{"hello":{"tail":12}}` first, then `{"seq":13,"event":{…}}` for each event and `{"seen":20}` after records
 //! that are none of the page's business, so that it resumes behind them. `{"alarms":[…],"all":true}` are the alarms as they now are: all of
-//! them at first, then those that changed.
+//! them at first, then those that changed. `{"incidents":[…]}` are incidents that changed.
 
-use super::super::alarms::{AlarmBody, reaches};
+use super::super::{
+    alarms::{AlarmBody, reaches},
+    incidents,
+};
 use super::{EventBody, reach};
 use crate::{
     authority::Authority,
@@ -94,6 +97,8 @@ async fn run(authority: Authority, mut after: Seq, mut socket: WebSocket) {
     }
     let mut revisions = authority.node().alarm_revisions.clone();
     let mut revision = None;
+    let mut cases = authority.node().incident_revisions.clone();
+    let mut case_revision = None;
     let mut ping = tokio::time::interval_at(tokio::time::Instant::now() + PING_EVERY, PING_EVERY);
     loop {
         commits.mark_unchanged();
@@ -106,8 +111,13 @@ async fn run(authority: Authority, mut after: Seq, mut socket: WebSocket) {
         if deliver_alarms(&authority, &mut revision, &mut socket).await.is_err() {
             return;
         }
+        cases.mark_unchanged();
+        if deliver_incidents(&authority, &mut case_revision, &mut socket).await.is_err() {
+            return;
+        }
         tokio::select! {
             () = ended.cancelled() => return,
+            changed = cases.changed() => if changed.is_err() { return },
             changed = revisions.changed() => if changed.is_err() { return },
             changed = commits.changed() => if changed.is_err() { return },
             _ = ping.tick() => if tokio::time::timeout(SEND_PATIENCE, socket.send(Message::Ping(Default::default()))).await.is_err() { return },
@@ -157,6 +167,20 @@ async fn deliver_alarms(authority: &Authority, revision: &mut Option<u64>, socke
         changed
     };
     if (first || !bodies.is_empty()) && !send(socket, json!({ "alarms": bodies, "all": first }).to_string()).await {
+        return Err(());
+    }
+    Ok(())
+}
+
+/// Sends the incidents that changed since a revision, none at first: whoever wants all asks for the queue. `Err` when the feed is over.
+async fn deliver_incidents(authority: &Authority, revision: &mut Option<u64>, socket: &mut WebSocket) -> Result<(), ()> {
+    let now = authority.node().incidents.casebook().book().revision();
+    let Some(seen) = revision.replace(now).filter(|seen| *seen < now) else { return Ok(()) };
+    let authority = authority.renewed().map_err(drop)?;
+    let (reach, person) = (reach(&authority).map_err(drop)?, authority.person().map_err(drop)?.clone());
+    let (bodies, now) = incidents::changed(authority.node(), &person, &reach, seen);
+    *revision = Some(now);
+    if !bodies.is_empty() && !send(socket, json!({ "incidents": bodies }).to_string()).await {
         return Err(());
     }
     Ok(())
