@@ -17,6 +17,7 @@ mod live;
 mod loop_disk;
 mod mass_return;
 mod month;
+mod namespaces;
 mod page;
 mod picture;
 mod powercut;
@@ -29,6 +30,7 @@ mod site;
 mod start;
 mod sums;
 mod tiers;
+mod wan;
 mod watch;
 
 use anyhow::Result;
@@ -209,6 +211,12 @@ enum Name {
         #[arg(long, default_value_t = 10)]
         minutes: u64,
     },
+    /// A room behind a line that was cut for a day and comes back narrow, lossy and flapping: events lost, and how fast it is caught up with
+    Wan {
+        /// Events a second of the day
+        #[arg(long, default_value_t = 5)]
+        events_per_s: u64,
+    },
     /// `deploy/demo --district`, from the command to all cameras recorded and all tiers in sync
     DistrictStart {
         /// Times that it is started
@@ -252,6 +260,7 @@ fn main() -> Result<()> {
             Name::Picture { scenes, explain } => picture::picture(scenes, explain),
             Name::Region { days, questions } => region::region(days, questions),
             Name::District { seed, events, minutes } => tiers::district(seed, events, minutes),
+            Name::Wan { events_per_s } => wan::wan(events_per_s).await,
             Name::DistrictStart { runs, cameras } => start::district_start(runs, cameras),
             Name::Alarm { alarms } => page::alarm(alarms).await,
             Name::Page { minutes } => page::page(minutes).await,

@@ -32,15 +32,20 @@ pub(crate) struct Cost {
 impl Process {
     /// Starts `program` from the folder of the running executable, its output into `log`.
     pub(crate) fn start(program: &str, arguments: &[String], log: PathBuf) -> Result<Self> {
-        let path = sibling(program)?;
+        Self::spawn(Command::new(sibling(program)?), program, arguments, log)
+    }
+
+    /// The same in a network namespace.
+    pub(crate) fn start_in(namespace: &str, program: &str, arguments: &[String], log: PathBuf) -> Result<Self> {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", namespace]).arg(sibling(program)?);
+        Self::spawn(command, program, arguments, log)
+    }
+
+    fn spawn(mut command: Command, program: &str, arguments: &[String], log: PathBuf) -> Result<Self> {
         let out = File::options().create(true).append(true).open(&log).with_context(|| format!("create {}", log.display()))?;
-        let child = Command::new(&path)
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(out.try_clone()?)
-            .stderr(out)
-            .spawn()
-            .with_context(|| format!("start {}", path.display()))?;
+        command.args(arguments).stdin(Stdio::null()).stdout(out.try_clone()?).stderr(out);
+        let child = command.spawn().with_context(|| format!("start {program}"))?;
         Ok(Self { child, name: program.to_owned(), log })
     }
 

@@ -2,7 +2,7 @@
 // with its rate in sight, the dock calls with the footage playing, and one key takes an alarm on. In order, as on a shift.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { shoot } from "./browser.mjs";
+import { listen, shoot } from "./browser.mjs";
 import { until } from "./room.mjs";
 import { onShift } from "./shift.mjs";
 
@@ -34,7 +34,8 @@ test("how often a rule would have called is shown before it is saved", async () 
   assert.equal((await api("/rules")).rules.length, 1);
 });
 
-test("a crossed line calls on whatever page is open, with the footage playing already", async () => {
+test("a crossed line calls on whatever page is open, audibly, with the footage playing already", async () => {
+  await listen(page);
   await page.goto(`${room.url}/health`);
   await dock().waitFor();
   assert.match(await dock().innerText(), /越线/);
@@ -44,6 +45,7 @@ test("a crossed line calls on whatever page is open, with the footage playing al
       return video !== null && video.currentTime > 0 && !video.paused;
     }),
   );
+  await until("an alarm is heard", 60, () => page.evaluate(() => globalThis.loudest > 0.02));
   await shoot(page, "alarm");
 });
 

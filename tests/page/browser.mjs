@@ -98,3 +98,24 @@ export async function shootInThemes(page, name) {
   }
   await page.click(THEME_SWITCH);
 }
+
+/** Has pages opened from now on keep in `loudest` how loud, of 1, they ever were: beside the loudspeakers there is an ear. */
+export async function listen(page) {
+  await page.addInitScript(() => {
+    globalThis.loudest = 0;
+    const { connect } = AudioNode.prototype;
+    AudioNode.prototype.connect = function (target, ...rest) {
+      if (target instanceof AudioDestinationNode) {
+        const ear = this.context.createAnalyser();
+        connect.call(this, ear);
+        const samples = new Float32Array(ear.fftSize);
+        const turns = setInterval(() => {
+          ear.getFloatTimeDomainData(samples);
+          for (const sample of samples) globalThis.loudest = Math.max(globalThis.loudest, Math.abs(sample));
+        }, 10);
+        setTimeout(() => clearInterval(turns), 3_000);
+      }
+      return connect.call(this, target, ...rest);
+    };
+  });
+}
