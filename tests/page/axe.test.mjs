@@ -85,6 +85,22 @@ const STATES = [
   }],
   ["events as a table", "/events?w=table", (page) => page.waitForSelector("[data-view=table] [data-event]")],
   ["events narrowed to nothing", "/events?q=zzzz&v=alarm&c=1&h=22-6", shown],
+  ["incidents", "/incidents", async (page) => {
+    await page.waitForSelector("[data-queue=room]");
+    await page.evaluate(async () => {
+      const headers = { "x-haohe": "1", "content-type": "application/json" };
+      const open = (body) => fetch("/api/v1/incidents", { method: "POST", headers, body: JSON.stringify(body) });
+      const known = await (await fetch("/api/v1/incidents?queue=room")).json();
+      if (known.incidents.length === 0) for (const priority of ["p1", "p2", "p3"]) await open({ priority, camera: "1", text: "翻越围墙" });
+    });
+    await page.waitForSelector("[data-incident]");
+    await page.keyboard.press("j");
+    await page.click("[data-act=close], [data-act=dispatch]");
+    await page.waitForSelector("section [role=group] button");
+  }],
+  ["no incident", "/incidents?q=shelved", (page) => page.waitForSelector("[data-queue=room]")],
+  ["a new incident", "/incidents?n=1", dialog],
+  ["shift note", "/incidents/shift", (page) => page.waitForSelector("select[name=to]")],
   ["health", "/health", (page) => page.waitForSelector("tr[data-camera]")],
   ["ledger", "/health/ledger", shown],
   ["retention", "/health/retention", shown],
@@ -147,7 +163,7 @@ test("the register has no violation", async () => {
 
 test("loading, refused and lost pages have no violation", async () => {
   const { page } = browser;
-  const pages = ["/wall", "/playback?c=1", "/events", "/health", "/health/ledger", "/health/retention", "/health/holds", "/admin"];
+  const pages = ["/wall", "/playback?c=1", "/events", "/incidents", "/incidents/shift", "/health", "/health/ledger", "/health/retention", "/health/holds", "/admin"];
   const refusal = { code: "busy", state: { zh: "服务器忙", en: "The server is busy" }, remedy: { zh: "请稍后再试", en: "Try again" } };
   const waiting = (route) => (new URL(route.request().url()).pathname === "/api/v1/me" ? route.continue() : undefined);
   const refusing = (route) =>

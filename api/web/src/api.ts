@@ -17,10 +17,16 @@ import type {
   EventsWish,
   ExportJob,
   Fragments,
+  HandOver,
   Health,
   Hold,
   Holds,
   Hooks,
+  IncidentDeed,
+  IncidentDetail,
+  IncidentQueue,
+  Incidents,
+  IncidentWish,
   Ledger,
   LedgerBy,
   Me,
@@ -35,6 +41,7 @@ import type {
   RuleRate,
   Rules,
   RuleWish,
+  ShiftNote,
   StreamKind,
   UtcMicros,
 } from "./wire";
@@ -206,6 +213,16 @@ export const api = {
   density: (wanted: { cameras: number[]; from_us: UtcMicros; to_us: UtcMicros; columns: number }, signal?: AbortSignal) =>
     json<MotionDensity>("GET", `/motion/density${query({ ...wanted, cameras: wanted.cameras.join(",") })}`, undefined, signal),
   acknowledge: (id: string) => act(json<void>("POST", `/alarms/${encodeURIComponent(id)}/acknowledge`, {})),
+  incidents: (queue: IncidentQueue, limit: number, signal?: AbortSignal) =>
+    json<Incidents>("GET", `/incidents${query({ queue, limit })}`, undefined, signal),
+  incident: (id: string, signal?: AbortSignal) =>
+    json<IncidentDetail>("GET", `/incidents/${encodeURIComponent(id)}`, undefined, signal),
+  openIncident: (wish: IncidentWish) => act(json<IncidentDetail>("POST", "/incidents", wish)),
+  moveIncident: (id: string, version: number, deed: IncidentDeed) =>
+    act(json<IncidentDetail>("POST", `/incidents/${encodeURIComponent(id)}/moves`, { version, ...deed })),
+  shiftNote: (signal?: AbortSignal) => json<ShiftNote>("GET", "/shift-note", undefined, signal),
+  handOver: (to: string, remarks: string) => act(json<HandOver>("POST", "/shift-note", { to, remarks })),
+  takeOver: (seq: number) => act(json<HandOver>("POST", `/shift-note/${seq}/take`, {})),
   rules: (signal?: AbortSignal) => json<Rules>("GET", "/rules", undefined, signal),
   addRule: (wish: RuleWish) => act(json<void>("POST", "/rules", wish)),
   changeRule: (id: number, wish: RuleWish) => act(json<void>("PUT", `/rules/${id}`, wish)),

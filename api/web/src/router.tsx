@@ -4,6 +4,7 @@ import { readAdmin } from "./admin/address";
 import { readEvents } from "./events/address";
 import { readHealth } from "./health/address";
 import { useWords } from "./i18n";
+import { readIncidents } from "./incidents/address";
 import { readLedger, readOrder } from "./keeping/address";
 import { readPlayback } from "./playback/address";
 import { readRecords } from "./records/address";
@@ -84,6 +85,19 @@ export const eventsRoute = createRoute({
   component: lazyRouteComponent(() => import("./events/Events"), "Events"),
 });
 
+export const incidentsRoute = createRoute({
+  getParentRoute: () => root,
+  path: "/incidents",
+  validateSearch: readIncidents,
+  component: lazyRouteComponent(() => import("./incidents/Incidents"), "Incidents"),
+});
+
+export const shiftRoute = createRoute({
+  getParentRoute: () => root,
+  path: "/incidents/shift",
+  component: lazyRouteComponent(() => import("./incidents/Shift"), "Shift"),
+});
+
 export const recordsRoute = createRoute({
   getParentRoute: () => root,
   path: "/records",
@@ -120,6 +134,8 @@ export const router = createRouter({
     retentionRoute,
     holdsRoute,
     erasuresRoute,
+    incidentsRoute,
+    shiftRoute,
     recordsRoute,
     adminRoute,
   ]),

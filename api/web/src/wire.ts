@@ -345,6 +345,127 @@ export type Alarm = {
   repeats: number;
   acknowledged: { by: string; at_us: UtcMicros } | null;
 };
+export type Tier = "room" | "subdistrict" | "district";
+export type IncidentPriority = "p1" | "p2" | "p3";
+export type IncidentStage =
+  | "new"
+  | "acknowledged"
+  | "reopened"
+  | "verified"
+  | "dispatched"
+  | "arrived"
+  | "resolved"
+  | "closed"
+  | "false"
+  | "merged";
+export type Incident = {
+  id: string;
+  number: string;
+  priority: IncidentPriority;
+  stage: IncidentStage;
+  /** The unit, code, reason or other incident that belongs to the stage. */
+  detail: string | null;
+  tier: Tier;
+  owner: { name: string; display: string; here: boolean } | null;
+  home: string;
+  home_name: string | null;
+  kind: string | null;
+  kind_name: Both | null;
+  text: Both;
+  camera: number | null;
+  name: string;
+  place: string[];
+  happened_us: UtcMicros;
+  opened_us: UtcMicros;
+  /** When its clock is over; null if none runs. */
+  due_us: UtcMicros | null;
+  since_us: UtcMicros;
+  shelved_until_us: UtcMicros | null;
+  escalations: number;
+  clashes: number;
+  ended_us: UtcMicros | null;
+  version: number;
+};
+export type IncidentEffect = "done" | "done_over" | "clash" | "nothing";
+export type IncidentEntry = {
+  at_us: UtcMicros;
+  by: string | null;
+  author: "person" | "clock" | "rule";
+  tier: Tier;
+  node_name: string | null;
+  what: string;
+  detail: string | null;
+  effect: IncidentEffect;
+};
+export type IncidentDetail = Incident & {
+  history: IncidentEntry[];
+  evidence: { camera: number; from_us: UtcMicros; to_us: UtcMicros; hold: number | null }[];
+  alarm: string | null;
+  event: string | null;
+  now_us: UtcMicros;
+};
+export type IncidentQueue = "mine" | Tier | "shelved" | "closed";
+export type Incidents = {
+  incidents: Incident[];
+  next: string | null;
+  counts: Record<IncidentQueue, number> & { overdue: number };
+  figures: { opened_day: number; closed_day: number; acknowledge_median_s: number | null; opened_10_min: number };
+  tier: Tier;
+  upper: Tier | null;
+  node: string;
+  person: string;
+  units: string[];
+  now_us: UtcMicros;
+  shed: number;
+  refused: number;
+};
+export type IncidentWish = {
+  priority: IncidentPriority;
+  camera?: string;
+  kind?: string;
+  text?: string;
+  event?: string;
+  node?: string;
+  name?: string;
+  place?: string[];
+  happened_us?: UtcMicros;
+};
+export type IncidentDeed =
+  | { do: "acknowledge" | "verify" | "arrive" | "resolve" | "escalate" | "unshelve" | "reopen" | "undo" }
+  | { do: "dispatch"; unit: string }
+  | { do: "close"; code: string }
+  | { do: "dismiss"; reason: string }
+  | { do: "shelve"; minutes: number; reason: string }
+  | { do: "merge"; into: string }
+  | { do: "note"; text: string }
+  | { do: "attach"; camera: string; from_us: UtcMicros; to_us: UtcMicros; hold?: number };
+export type ShiftNote = {
+  node_name: string;
+  tier: Tier;
+  from_us: UtcMicros;
+  to_us: UtcMicros;
+  person: string;
+  display: string;
+  opened: number;
+  closed: number;
+  acknowledge_median_s: number | null;
+  open: Incident[];
+  shelved: Incident[];
+  notes: { at_us: UtcMicros; number: string; by: string | null; text: string }[];
+  offline: { camera: number; name: string; place: string[] }[];
+  hand_overs: HandOver[];
+  colleagues: { name: string; display: string }[];
+};
+export type HandOver = {
+  seq: number;
+  at_us: UtcMicros;
+  by: string;
+  to: string;
+  for_me: boolean;
+  remarks: string;
+  open: number;
+  taken_us: UtcMicros | null;
+};
 /** Hours on the district's clocks, both ends included, past midnight if `to_hour` is smaller; days Monday first. */
 export type Schedule = { from_hour: number; to_hour: number; days: boolean[] };
 export type Rule = {
@@ -358,6 +479,7 @@ export type Rule = {
   text: string;
   schedule: Schedule;
   urgency: Urgency;
+  opens_incident?: boolean;
   group_s: number;
   hold_off_s: number;
 };

@@ -16,6 +16,7 @@ use axum::{
     http::StatusCode,
 };
 use index::{
+    access::Role,
     incidents::{Deed, HandOver, ShiftError, Who},
     journal::Seq,
     model::UtcMicros,
@@ -118,7 +119,7 @@ pub(in super::super) async fn note(authority: Authority, Query(query): Query<Not
     let offline =
         offline.into_iter().map(|camera| OfflineBody { camera: camera.id.number(), name: camera.name, place: camera.place });
     let colleagues = node.accounts.list().into_iter().filter(|account| account.person.name != person.name);
-    let operates = |account: &index::accounts::Account| account.person.may(index::access::Action::Acknowledge, None).is_ok();
+    let operates = |account: &index::accounts::Account| !account.disabled && account.person.roles.contains(&Role::Operator);
     let colleagues = colleagues.filter(operates);
     let colleagues =
         colleagues.map(|account| PersonBody { name: account.person.name, display: account.person.display }).collect();

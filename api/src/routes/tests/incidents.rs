@@ -90,10 +90,10 @@ async fn an_incident_is_opened_by_hand_and_worked_on_by_those_in_whose_scope_it_
     assert_eq!((west["evidence"][0]["camera"].as_u64(), west["evidence"][0]["hold"].as_u64()), (Some(8), Some(3)));
     let west = fixture.moved(&operator, &west, json!({ "do": "close", "code": "handled" })).await.json();
     assert_eq!(numbers(&fixture.queue(&operator, "closed").await), ["0001"]);
-    let west = fixture.moved(&operator, &west, json!({ "do": "undo" })).await.json();
-    assert_eq!(west["stage"], "dispatched");
+    let west = fixture.moved(&operator, &west, json!({ "do": "reopen" })).await.json();
+    assert_eq!(west["stage"], "reopened");
     let what: Vec<&str> = west["history"].as_array().expect("a list").iter().filter_map(|entry| entry["what"].as_str()).collect();
-    assert_eq!(what, ["opened", "acknowledged", "dispatched", "evidence", "closed", "undone"]);
+    assert_eq!(what, ["opened", "acknowledged", "dispatched", "evidence", "closed", "reopened"]);
     assert_eq!(numbers(&fixture.queue(&operator, "mine").await), ["0001"]);
     // A page after the other.
     let first = fixture.get("/api/v1/incidents?limit=2", &operator).await.json();
@@ -153,7 +153,8 @@ async fn the_shift_note_says_what_is_open_and_is_signed_by_both() {
     fixture.moved(&operator, &incident, json!({ "do": "note", "text": "西侧无灯" })).await;
     let note = fixture.get("/api/v1/shift-note", &operator).await.json();
     assert_eq!((note["open"].as_array().map(Vec::len), note["notes"][0]["text"].as_str()), (Some(1), Some("西侧无灯")));
-    assert_eq!(note["colleagues"], json!([{ "name": "gate", "display": "gate" }]), "those who could take over");
+    let colleagues = json!([{ "name": "fresh", "display": "fresh" }, { "name": "gate", "display": "gate" }]);
+    assert_eq!(note["colleagues"], colleagues, "those who could take over");
     let hand = async |to: &str| {
         fixture.ask(Method::POST, "/api/v1/shift-note", Some(&operator), json!({ "to": to, "remarks": "夜间西门施工" })).await
     };

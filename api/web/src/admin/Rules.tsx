@@ -169,6 +169,12 @@ function RuleForm({ rule, kinds, onClose }: { rule: Rule | undefined; kinds: Eve
               ))}
             </fieldset>
             <Check
+              name="opensIncident"
+              label={words("rule_opens_incident")}
+              checked={draft.opensIncident}
+              onChange={(opensIncident) => set({ opensIncident })}
+            />
+            <Check
               name="enabled"
               label={words("rules_enabled")}
               checked={draft.enabled}

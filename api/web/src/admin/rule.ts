@@ -14,6 +14,7 @@ export type RuleDraft = {
   toHour: string;
   days: boolean[];
   urgency: Urgency;
+  opensIncident: boolean;
   group: string;
   holdOff: string;
 };
@@ -30,6 +31,7 @@ export const draftOfRule = (rule: Rule | undefined): RuleDraft => ({
   toHour: String(rule?.schedule.to_hour ?? 23),
   days: rule?.schedule.days ?? Array(7).fill(true),
   urgency: rule?.urgency ?? "high",
+  opensIncident: rule?.opens_incident ?? false,
   group: String(rule?.group_s ?? 60),
   holdOff: String(rule?.hold_off_s ?? 300),
 });
@@ -58,6 +60,7 @@ export function wishOfRule(draft: RuleDraft, before: Rule | undefined): RuleWish
     text: draft.text.trim(),
     schedule: { from_hour: fromHour, to_hour: toHour, days: draft.days },
     urgency: draft.urgency,
+    opens_incident: draft.opensIncident,
     group_s: group,
     hold_off_s: holdOff,
   };

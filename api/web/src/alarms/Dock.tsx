@@ -70,9 +70,11 @@ export function Dock() {
     if (!alarm || alarm.camera === null) return false;
     router.navigate({ to: "/playback", search: { c: String(alarm.camera), t: alarm.at_us / 1e6 - LEAD_S, z: 120 } });
   };
+  /** Where incidents are worked on, their keys are theirs. */
+  const elsewhere = () => !router.state.location.pathname.startsWith("/incidents");
   useKeyTable("alarms", {
-    acknowledge: () => (shown ? void acknowledge(shown) : false),
-    next: () => (shown ? setChosen(nextOf(open, shown)) : false),
+    acknowledge: () => (shown && elsewhere() ? void acknowledge(shown) : false),
+    next: () => (shown && elsewhere() ? setChosen(nextOf(open, shown)) : false),
     play: () => play(shown),
   });
   if (!shown) return null;

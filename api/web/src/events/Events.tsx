@@ -115,6 +115,13 @@ export function Events() {
       change({ r: range, f: undefined, t: undefined });
     },
     newest: refresh,
+    incident() {
+      const event = events[at];
+      if (!event || !watch) return false;
+      const [camera] = event.camera === null ? event.cameras : [event.camera];
+      const about = { k: event.kind, e: event.id, h: event.node, m: event.name, p: event.place.join("/") };
+      go({ to: "/incidents", search: { n: "1", ...about, t: event.time_us / 1e6, ...(camera && { c: String(camera) }) } });
+    },
   });
 
   const List = address.w === "table" ? Results : Grid;

@@ -7,14 +7,15 @@ import { useEffect, useRef } from "react";
 import { create } from "zustand";
 import { feedUrl } from "../api";
 import { reconnectDelayMs } from "../media/backoff";
-import type { Alarm, FoundEvent } from "../wire";
+import type { Alarm, FoundEvent, Incident } from "../wire";
 
 /** `seq` of the newest record heard; `undefined` before the node said where its journal ends. */
 export type FeedMessage =
   | { hello: { tail: number } }
   | { seq: number; event: FoundEvent }
   | { seen: number }
-  | { alarms: Alarm[]; all: boolean };
+  | { alarms: Alarm[]; all: boolean }
+  | { incidents: Incident[] };
 
 /** A message of the feed, or nothing if it is not one. */
 export function parseFeed(text: string): FeedMessage | undefined {
@@ -25,18 +26,23 @@ export function parseFeed(text: string): FeedMessage | undefined {
     return undefined;
   }
   if (typeof value !== "object" || value === null) return undefined;
-  const message = value as Record<"hello" | "seq" | "event" | "seen" | "alarms" | "all", unknown>;
+  const message = value as Record<"hello" | "seq" | "event" | "seen" | "alarms" | "all" | "incidents", unknown>;
   const tail = (message.hello as { tail?: unknown } | undefined)?.tail;
   if (typeof tail === "number") return { hello: { tail } };
   if (typeof message.seen === "number") return { seen: message.seen };
   if (Array.isArray(message.alarms)) return { alarms: message.alarms as Alarm[], all: message.all === true };
+  if (Array.isArray(message.incidents)) return { incidents: message.incidents as Incident[] };
   if (typeof message.seq === "number" && typeof message.event === "object" && message.event !== null) {
     return { seq: message.seq, event: message.event as FoundEvent };
   }
   return undefined;
 }
 
-export type Listener = { event?(event: FoundEvent): void; alarms?(alarms: readonly Alarm[], all: boolean): void };
+export type Listener = {
+  event?(event: FoundEvent): void;
+  alarms?(alarms: readonly Alarm[], all: boolean): void;
+  incidents?(incidents: readonly Incident[]): void;
+};
 
 const listeners = new Set<Listener>();
 const useState = create<{ state: "connecting" | "open" | "lost" }>(() => ({ state: "connecting" }));
@@ -58,6 +64,7 @@ function connect(): void {
     if ("hello" in message) after ??= message.hello.tail;
     else if ("seen" in message) after = Math.max(after ?? 0, message.seen);
     else if ("alarms" in message) for (const listener of [...listeners]) listener.alarms?.(message.alarms, message.all);
+    else if ("incidents" in message) for (const listener of [...listeners]) listener.incidents?.(message.incidents);
     else if (after === undefined || message.seq > after) {
       after = message.seq;
       for (const listener of [...listeners]) listener.event?.(message.event);

@@ -1,7 +1,11 @@
 /** Words of the page. `zh.ts` is the source; a key that `en.ts` lacks does not compile. */
 import { useSettings } from "../settings";
-import { en } from "./en";
-import { zh } from "./zh";
+import { en as enPage } from "./en";
+import * as incidents from "./incidents";
+import { zh as zhPage } from "./zh";
+
+export const zh = { ...zhPage, ...incidents.zh };
+export const en = { ...enPage, ...incidents.en };
 
 export type Language = "zh" | "en";
 /** A sentence that the node wrote in both languages. */

@@ -276,6 +276,7 @@ function Running({
     seek(engine.nowUs() + byUs);
   };
   useKeyTable("playback", {
+    incident: () => void go({ to: "/incidents", search: { n: "1", c: String(chosen[0]?.id ?? ""), t: engine.nowUs() / 1e6 } }),
     toggle() {
       if (document.activeElement?.closest("button, a, [role='radio'], [role='application']")) return false;
       engine.play(!playing);

@@ -11,6 +11,7 @@ import styles from "./Shell.module.css";
 const TITLES: Record<Scope, Key> = {
   anywhere: "keys_anywhere",
   alarms: "keys_alarms",
+  incidents: "incidents_title",
   wall: "nav_wall",
   playback: "nav_playback",
   events: "nav_events",

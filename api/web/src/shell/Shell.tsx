@@ -68,13 +68,14 @@ export function Shell() {
 function Everywhere({ me, onHelp }: { me: Me; onHelp(): void }) {
   const router = useRouter();
   /** Whoever may not open a page is not led to it by a key either. */
-  const to = (path: "/wall" | "/playback" | "/events" | "/health" | "/records" | "/admin", may = true) =>
+  const to = (path: "/wall" | "/playback" | "/events" | "/incidents" | "/health" | "/records" | "/admin", may = true) =>
     may && router.navigate({ to: path });
   useKeyTable("anywhere", {
     help: onHelp,
     wall: () => to("/wall", mayWatch(me)),
     playback: () => to("/playback", mayWatch(me)),
     events: () => to("/events"),
+    incidents: () => to("/incidents"),
     health: () => to("/health"),
     records: () => to("/records", mayReadRegister(me)),
     admin: () => to("/admin", mayAdminister(me)),

@@ -11,10 +11,19 @@ test("no key has two meanings in one place", () => {
   }
 });
 
-test("a key that begins a sequence means nothing by itself anywhere", () => {
-  const all = SCOPES.flatMap((scope) => bindingsOf(scope).flatMap((binding) => [...binding.keys]));
-  const prefixes = new Set(all.filter((key) => key.includes(" ")).map((key) => key.split(" ")[0]));
-  expect(all.filter((key) => prefixes.has(key))).toEqual([]);
+test("a key that begins a sequence means nothing by itself in its own place, and its sequence comes before what it means outside", () => {
+  for (const scope of SCOPES) {
+    const all = bindingsOf(scope).flatMap((binding) => [...binding.keys]);
+    const prefixes = new Set(all.filter((key) => key.includes(" ")).map((key) => key.split(" ")[0]));
+    expect(
+      all.filter((key) => prefixes.has(key)),
+      scope,
+    ).toEqual([]);
+  }
+  const chords = new Chords();
+  expect(chords.meanings("KeyF", ["incidents", "anywhere"], 0)).toEqual([{ is: "prefix", chord: "KeyF" }]);
+  expect(chords.meanings("Digit", ["incidents", "anywhere"], 9)).toEqual([{ is: "act", scope: "incidents", act: "dismiss" }]);
+  expect(chords.meanings("KeyF", ["anywhere"], 20)).toEqual([{ is: "act", scope: "anywhere", act: "fullscreen" }]);
 });
 
 test("G and then W lead to the wall, in time", () => {

@@ -14,6 +14,7 @@ export const KEYMAP = {
     { act: "wall", keys: ["KeyG KeyW"], says: "nav_wall" },
     { act: "playback", keys: ["KeyG KeyP"], says: "nav_playback" },
     { act: "events", keys: ["KeyG KeyE"], says: "nav_events" },
+    { act: "incidents", keys: ["KeyG KeyI"], says: "nav_incidents" },
     { act: "health", keys: ["KeyG KeyH"], says: "nav_health" },
     { act: "records", keys: ["KeyG KeyR"], says: "nav_records" },
     { act: "admin", keys: ["KeyG KeyA"], says: "nav_admin" },
@@ -25,7 +26,27 @@ export const KEYMAP = {
     { act: "next", keys: ["KeyN"], says: "keys_alarm_next" },
     { act: "play", keys: ["KeyO"], says: "keys_event_open" },
   ],
+  incidents: [
+    { act: "next", keys: ["KeyJ", "ArrowDown"], says: "keys_incident_next" },
+    { act: "previous", keys: ["KeyK", "ArrowUp"], says: "keys_incident_previous" },
+    { act: "open", keys: ["Enter", "NumpadEnter"], says: "keys_incident_open" },
+    { act: "close", keys: ["Escape"], says: "keys_incident_close" },
+    { act: "acknowledge", keys: ["KeyA"], says: "act_acknowledge" },
+    { act: "verify", keys: ["KeyV"], says: "act_verify" },
+    { act: "dismiss", keys: ["KeyF Digit"], says: "act_dismiss" },
+    { act: "dispatch", keys: ["KeyD Digit"], says: "act_dispatch" },
+    { act: "arrive", keys: ["KeyR"], says: "act_arrive" },
+    { act: "resolve", keys: ["KeyT"], says: "act_resolve" },
+    { act: "end", keys: ["KeyC Digit"], says: "act_close" },
+    { act: "escalate", keys: ["KeyU KeyU"], says: "act_escalate" },
+    { act: "shelve", keys: ["KeyS Digit"], says: "act_shelve" },
+    { act: "note", keys: ["KeyN"], says: "act_note" },
+    { act: "attach", keys: ["KeyP"], says: "act_attach" },
+    { act: "undo", keys: ["KeyZ"], says: "act_undo" },
+    { act: "fresh", keys: ["Shift+KeyN"], says: "open_title" },
+  ],
   wall: [
+    { act: "incident", keys: ["Shift+KeyN"], says: "open_title" },
     { act: "digit", keys: ["Digit"], says: "keys_digit" },
     { act: "enter", keys: ["Enter", "NumpadEnter"], says: "keys_enter" },
     { act: "rub", keys: ["Backspace"], says: "keys_rub" },
@@ -41,6 +62,7 @@ export const KEYMAP = {
     { act: "labels", keys: ["KeyH"], says: "keys_labels" },
   ],
   playback: [
+    { act: "incident", keys: ["Shift+KeyN"], says: "open_title" },
     { act: "toggle", keys: ["Space"], says: "keys_toggle" },
     { act: "stop", keys: ["KeyK"], says: "playback_pause" },
     { act: "faster", keys: ["KeyL"], says: "keys_faster" },
@@ -61,6 +83,7 @@ export const KEYMAP = {
     { act: "time", keys: ["KeyT"], says: "keys_time" },
   ],
   events: [
+    { act: "incident", keys: ["Shift+KeyN"], says: "open_title" },
     { act: "search", keys: ["Slash"], says: "events_search" },
     { act: "next", keys: ["KeyJ", "ArrowDown"], says: "keys_event_next" },
     { act: "previous", keys: ["KeyK", "ArrowUp"], says: "keys_event_previous" },
@@ -115,14 +138,16 @@ export class Chords {
     const whole = prefix === undefined ? chord : `${prefix} ${chord}`;
     const found: Meaning[] = [];
     for (const scope of scopes) {
+      // A sequence of a page hides what its first key means outside of it.
+      const begins = bindingsOf(scope).some(({ keys }) => keys.some((key) => key.startsWith(`${chord} `)));
+      if (begins && prefix === undefined && found.length === 0) {
+        this.#prefix = { chord, atMs: nowMs };
+        return [{ is: "prefix", chord }];
+      }
       for (const { act, keys } of bindingsOf(scope)) if (keys.includes(whole)) found.push({ is: "act", scope, act });
     }
     if (found.length > 0) return found;
-    if (prefix !== undefined) return [{ is: "lost" }];
-    const begins = scopes.some((scope) => bindingsOf(scope).some(({ keys }) => keys.some((key) => key.startsWith(`${chord} `))));
-    if (!begins) return [{ is: "none" }];
-    this.#prefix = { chord, atMs: nowMs };
-    return [{ is: "prefix", chord }];
+    return [{ is: prefix === undefined ? "none" : "lost" }];
   }
 }
 

@@ -16,6 +16,7 @@ function acts(heard: (act: string) => unknown): Acts<"anywhere"> {
     wall: told("wall"),
     playback: told("playback"),
     events: told("events"),
+    incidents: told("incidents"),
     health: told("health"),
     records: told("records"),
     admin: told("admin"),
@@ -50,6 +51,7 @@ function Page() {
     replay: left,
     replay_view: left,
     labels: left,
+    incident: left,
   });
   return null;
 }

@@ -180,6 +180,7 @@ function CameraWall({ cameras, person }: { cameras: Camera[]; person: string }) 
     next: () => toGroup(group + 1),
     replay: () => replay([spotCamera]),
     replay_view: () => replay([spotCamera, ...shown]),
+    incident: () => void go({ to: "/incidents", search: { n: "1", c: String(shown[selected]?.id ?? spotCamera?.id ?? "") } }),
     labels: () => setLabels((shows) => !shows),
   });
 
