@@ -122,7 +122,7 @@ impl Centre {
         let history = Arc::clone(&node.journal) as Arc<dyn History>;
         let desk = Desk::of_centre(history, Arc::clone(&below.copies), Arc::clone(&below.standings));
         let desk = desk.called(own, Arc::clone(&below.roster)).taking(Arc::clone(node.incidents.casebook()));
-        tokio::spawn(link::above::serve(state.link(), node.id, Arc::new(desk), stop.clone()));
+        tokio::spawn(link::above::serve(state.link(), node.config.nats_server.clone(), node.id, Arc::new(desk), stop.clone()));
         let sweeping = tokio::spawn(room::sweep(node.clone()));
         tracing::info!(%address, fingerprint, members = below.members.list().len(), "fetching from nodes below, and listening for HTTPS");
         let started = Record::new(UtcMicros::now(), "node.started", serde_json::json!({ "version": env!("CARGO_PKG_VERSION") }));

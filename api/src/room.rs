@@ -203,7 +203,7 @@ impl Room {
         let desk = Desk::of_room(Arc::clone(&node.journal) as Arc<dyn History>).called(own, Arc::default());
         let desk = desk.taking(Arc::clone(node.incidents.casebook()));
         let above = CancellationToken::new();
-        tokio::spawn(link::above::serve(state.link(), node.id, Arc::new(desk), above.clone()));
+        tokio::spawn(link::above::serve(state.link(), node.config.nats_server.clone(), node.id, Arc::new(desk), above.clone()));
         let gaps = Gaps::open(&state.gaps(), &node.journal, UtcMicros::now());
         let sweeping = [
             tokio::spawn(sweep(node.clone())),

@@ -94,7 +94,7 @@ pub(super) fn check_below(file: &File) -> Result<Option<BrokerConfig>, Problem> 
     if !names.contains(&here) {
         names.push(here);
     }
-    Ok(Some(BrokerConfig { listen: below.listen, names, program: below.program.clone() }))
+    Ok(Some(BrokerConfig { listen: below.listen, names, program: file.node.nats_server.clone() }))
 }
 
 /// The node's name, its time zone, and that its tier does what the file asks of it.

@@ -49,8 +49,6 @@ pub(super) struct File {
 pub(super) struct Below {
     pub(super) listen: SocketAddr,
     pub(super) names: Vec<String>,
-    #[serde(default = "nats_server")]
-    pub(super) program: PathBuf,
 }
 
 fn nats_server() -> PathBuf {
@@ -145,6 +143,8 @@ pub(super) struct Node {
     pub(super) state_dir: PathBuf,
     #[serde(default = "china")]
     pub(super) time_zone: String,
+    #[serde(default = "nats_server")]
+    pub(super) nats_server: PathBuf,
 }
 
 fn china() -> String {

@@ -36,6 +36,8 @@ pub struct Config {
     pub tier: Tier,
     /// Where everything but footage lives: journal, people, keys, certificate, exports.
     pub state_dir: PathBuf,
+    /// The NATS server that carries the line between tiers: a path, or a name that is looked for in PATH.
+    pub nats_server: PathBuf,
     /// Where its days begin and end.
     pub zone: jiff::tz::TimeZone,
     /// The name of that time zone.
@@ -168,6 +170,7 @@ impl Config {
             name: file.node.name,
             tier: file.node.tier,
             state_dir: file_path(&file.node.state_dir),
+            nats_server: file.node.nats_server.clone(),
             zone,
             zone_name: file.node.time_zone,
             volumes,

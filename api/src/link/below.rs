@@ -21,6 +21,7 @@ use index::{
 };
 use std::{
     collections::BTreeMap,
+    net::SocketAddr,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -125,8 +126,9 @@ impl Below {
         let papers = tokio::task::spawn_blocking(move || {
             let members = below.members.list();
             let broker = Broker::start(below.config.clone(), &below.dir, below.node, &below.authority, &members)?;
+            let own = broker.own_address();
             *below.broker.lock().unwrap_or_else(PoisonError::into_inner) = Some(broker);
-            below.own_papers()
+            below.own_papers(own)
         });
         let papers = papers.await?.context("start the broker for nodes below")?;
         let client = nats::connect(&papers, self.node).await?;
@@ -163,16 +165,13 @@ impl Below {
     }
 
     /// What the centre itself shows its broker, made anew at each start.
-    fn own_papers(&self) -> anyhow::Result<Papers> {
+    fn own_papers(&self, broker: SocketAddr) -> anyhow::Result<Papers> {
         let (key, public) = new_key()?;
-        let here = self.config.listen.ip();
-        let host = if here.is_unspecified() { "127.0.0.1".to_owned() } else { here.to_string() };
-        let host = if here.is_ipv6() { format!("[{host}]") } else { host };
         Ok(Papers {
             upper: self.node,
             upper_name: name_of(self.node),
             upper_tier: self.tier,
-            broker: format!("{host}:{}", self.config.listen.port()),
+            broker: broker.to_string(),
             authority: self.authority.certificate().to_owned(),
             certificate: self.authority.vouch_for(self.node, &public)?,
             key,

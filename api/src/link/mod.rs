@@ -12,8 +12,8 @@
 //!
 //! `message` is what is said, [`Desk`] answers in the lower node, [`pull::Puller`] decides in the upper one, [`replicate`] acts for it.
 //! What was done above about incidents is handed down the same line as a question ([`deliver()`](deliver::deliver)).
-//! [`Line`] has two implementations: [`embedded()`] for tiers in one process, and [`nats`] between machines, where the lower node dials the
-//! upper one's [`broker`]. Who may dial is decided once, by a person's code ([`members`]), and shown by certificate from then on
+//! [`Line`] has two implementations: [`embedded()`] for tiers in one process, and [`nats`] between machines, where the lower node's [`leaf`]
+//! dials the upper one's [`broker`]. Who may dial is decided once, by a person's code ([`members`]), and shown by certificate from then on
 //! ([`authority`], [`papers`]). [`below`] runs the upper node's side of all its lines, [`above`] the lower node's of its one.
 
 pub mod above;
@@ -24,6 +24,7 @@ pub mod deliver;
 mod desk;
 mod embedded;
 pub mod join;
+pub mod leaf;
 pub mod members;
 pub mod message;
 pub mod nats;
@@ -31,6 +32,7 @@ pub mod papers;
 pub mod pull;
 mod replicate;
 pub mod roster;
+mod server;
 mod standing;
 
 pub use desk::Desk;

@@ -1,11 +1,12 @@
-//! A line between machines: questions and answers over a NATS broker at the upper node, which the lower one dials.
+//! A line between machines: questions and answers over a NATS broker at the upper node, which the lower one's leaf dials.
 //!
-//! The lower node opens no port. Both sides show a certificate of the upper node's authority, and believe no other; the broker lets each
-//! speak and hear only as itself ([`super::broker`]).
+//! The lower node opens no port. Broker and leaf show each other a certificate of the upper node's authority, and believe no other; the
+//! broker lets each speak and hear only as itself ([`super::broker`]). Each node is a client of the server beside it.
 
 use super::{
     Desk, Line, LineError,
     broker::{answered_on, asked_on},
+    leaf::{self, Leaf},
     message::MAX_MESSAGE,
     papers::Papers,
 };
@@ -23,36 +24,46 @@ const PING: Duration = Duration::from_secs(10);
 /// The first and the longest wait between two tries to connect.
 const AGAIN: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(15));
 
-/// Connects a node to a broker, now or whenever it can be reached, and again whenever it was lost.
+/// Connects a centre to its own broker, now or whenever it can be reached, and again whenever it was lost.
 ///
 /// # Errors
 /// If the papers are no certificates.
 pub async fn connect(papers: &Papers, node: NodeId) -> anyhow::Result<Client> {
-    let upper = papers.upper;
-    let options = ConnectOptions::new()
+    let options = options(node).custom_inbox_prefix(answered_on(node)).require_tls(true).tls_client_config(papers.tls()?);
+    options.connect(format!("tls://{}", papers.broker)).await.context("connect to the broker")
+}
+
+/// Connects a node to its own leaf in the same way. Where that leads to is another matter: questions come when they come.
+///
+/// # Errors
+/// If the client cannot be made.
+pub async fn connect_to_leaf(leaf: &Leaf, node: NodeId) -> anyhow::Result<Client> {
+    let (address, word) = leaf.own_address();
+    let options = options(node).user_and_password(leaf::NAME.to_owned(), word.to_owned());
+    options.connect(format!("nats://{address}")).await.context("connect to the leaf")
+}
+
+fn options(node: NodeId) -> ConnectOptions {
+    ConnectOptions::new()
         .name(node.to_string())
-        .custom_inbox_prefix(answered_on(node))
-        .require_tls(true)
-        .tls_client_config(papers.tls()?)
         .ignore_discovered_servers()
         .retry_on_initial_connect()
         .ping_interval(PING)
         .connection_timeout(Duration::from_secs(10))
         .subscription_capacity(WAITING)
         .reconnect_delay_callback(|tries| AGAIN.0.saturating_mul(1 << tries.min(10)).min(AGAIN.1))
-        .event_callback(move |event| async move {
+        .event_callback(|event| async move {
             match event {
-                Event::Connected => tracing::info!(%upper, "connected to the broker"),
+                Event::Connected => tracing::debug!("connected to this node's own NATS server"),
                 Event::Disconnected => {
-                    tracing::warn!(%upper, "the connection to the broker is lost and tried again; nothing is lost");
+                    tracing::warn!("the connection to this node's own NATS server is lost and tried again; nothing is lost");
                 }
                 Event::SlowConsumer(_) | Event::ServerError(_) | Event::ClientError(_) => {
-                    tracing::warn!(%upper, %event, "the connection to the broker has trouble");
+                    tracing::warn!(%event, "the connection to this node's own NATS server has trouble");
                 }
                 _ => {}
             }
-        });
-    options.connect(format!("tls://{}", papers.broker)).await.context("connect to the broker")
+        })
 }
 
 /// The upper end of a line to one node.
