@@ -7,6 +7,7 @@
 use crate::{
     doors::Door,
     headers::{OUR_PAGE, check_sender},
+    link::down::FromAbove,
     node::Shared,
     refusal::{Refusal, words},
     sign_in::logins::{Doing, Login},
@@ -45,6 +46,9 @@ impl Authority {
     /// # Errors
     /// 401 for nobody, 403 for whoever may not pass.
     pub fn establish(node: &Shared, door: Door, request: &Request) -> Result<Self, Refusal> {
+        if let Some(above) = request.extensions().get::<FromAbove>() {
+            return Self::from_above(node, door, above);
+        }
         // A box is known by its token, which no browser sends by itself.
         if door != Door::Reporter {
             check_sender(request.method(), request.headers())?;
@@ -75,6 +79,17 @@ impl Authority {
             Door::Scraper => drop(person.may(Action::ReadMetrics, None).map_err(denied)?),
         }
         Ok(Self { signed_in: Some((login, Arc::new(person))), ..nobody })
+    }
+
+    /// Somebody whom a centre above asks for: what this node allows to nodes above, for the cameras that the centre grants.
+    fn from_above(node: &Shared, door: Door, above: &FromAbove) -> Result<Self, Refusal> {
+        let allowed = |action: &Action| matches!(door, Door::Needs(needed) if needed == *action);
+        let Some(action) = above.allowed.iter().find(|action| allowed(action)) else {
+            return Err(Refusal::not_for_centres(&node.config.name));
+        };
+        drop(above.person.may(*action, None).map_err(denied)?);
+        let signed_in = Some((Arc::clone(&above.login), Arc::clone(&above.person)));
+        Ok(Self { node: node.clone(), from: above.from, signed_in, source: None })
     }
 
     /// The node that was asked.

@@ -122,6 +122,7 @@ impl Centre {
         let history = Arc::clone(&node.journal) as Arc<dyn History>;
         let desk = Desk::of_centre(history, Arc::clone(&below.copies), Arc::clone(&below.standings));
         let desk = desk.called(own, Arc::clone(&below.roster)).taking(Arc::clone(node.incidents.casebook()));
+        let desk = desk.handing_on(Arc::clone(&below.down));
         tokio::spawn(link::above::serve(state.link(), node.config.nats_server.clone(), node.id, Arc::new(desk), stop.clone()));
         let sweeping = tokio::spawn(room::sweep(node.clone()));
         tracing::info!(%address, fingerprint, members = below.members.list().len(), "fetching from nodes below, and listening for HTTPS");

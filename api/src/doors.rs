@@ -3,7 +3,7 @@
 //! [`Doors::add`] is the one way to register a handler. It puts the check before the handler and notes the route in a list
 //! that a test walks as nobody and in every role, so that a new route cannot be forgotten.
 
-use crate::{authority::Authority, node::Shared, refusal::Refusal};
+use crate::{authority::Authority, node::Shared, refusal::Refusal, routes::asked};
 use axum::{
     extract::{Request, State},
     http::Method,
@@ -29,6 +29,17 @@ pub enum Door {
     Reporter,
     /// As `Needs(ReadMetrics)`, or a scraper that shows the configured token.
     Scraper,
+}
+
+/// Which nodes have what a route is about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum At {
+    /// All.
+    Every,
+    /// Rooms; a centre says so.
+    Rooms,
+    /// Rooms; a centre asks them.
+    AskedOfRooms,
 }
 
 /// A registered route.
@@ -59,20 +70,26 @@ impl Doors {
     /// Registers handlers behind a door, of nodes of every tier.
     #[must_use]
     pub fn add(self, door: Door, handlers: UtoipaMethodRouter<Shared>) -> Self {
-        self.add_for(door, false, handlers)
+        self.add_for(door, At::Every, handlers)
+    }
+
+    /// Registers handlers behind a door of what only rooms have and centres ask them for: footage and what is read from it.
+    #[must_use]
+    pub fn add_asked_of_rooms(self, door: Door, handlers: UtoipaMethodRouter<Shared>) -> Self {
+        self.add_for(door, At::AskedOfRooms, handlers)
     }
 
     /// Registers handlers behind a door that only a room has: of cameras, footage, pictures and what stands on them. A centre says so.
     #[must_use]
     pub fn add_in_rooms(self, door: Door, handlers: UtoipaMethodRouter<Shared>) -> Self {
-        self.add_for(door, true, handlers)
+        self.add_for(door, At::Rooms, handlers)
     }
 
-    fn add_for(mut self, door: Door, rooms_only: bool, (schemas, paths, handlers): UtoipaMethodRouter<Shared>) -> Self {
+    fn add_for(mut self, door: Door, at: At, (schemas, paths, handlers): UtoipaMethodRouter<Shared>) -> Self {
         for (path, item) in &paths.paths {
             self.entries.extend(methods(item).map(|method| Entry { method, path: path.clone(), door }));
         }
-        let guarded = handlers.layer(from_fn_with_state((self.node.clone(), door, rooms_only), pass));
+        let guarded = handlers.layer(from_fn_with_state((self.node.clone(), door, at), pass));
         self.router = self.router.routes((schemas, paths, guarded));
         self
     }
@@ -99,10 +116,14 @@ fn methods(item: &PathItem) -> impl Iterator<Item = Method> {
     .flatten()
 }
 
-async fn pass(State((node, door, rooms_only)): State<(Shared, Door, bool)>, mut request: Request, next: Next) -> Response {
+async fn pass(State((node, door, at)): State<(Shared, Door, At)>, mut request: Request, next: Next) -> Response {
+    let elsewhere = !node.config.tier.records();
     match Authority::establish(&node, door, &request) {
         // Said to those only who might have had it.
-        Ok(_) if rooms_only && !node.config.tier.records() => Refusal::held_in_rooms().into_response(),
+        Ok(_) if at == At::Rooms && elsewhere => Refusal::held_in_rooms().into_response(),
+        Ok(authority) if at == At::AskedOfRooms && elsewhere => {
+            asked::ask_rooms(authority, request).await.unwrap_or_else(IntoResponse::into_response)
+        }
         Ok(authority) => {
             request.extensions_mut().insert(authority);
             next.run(request).await

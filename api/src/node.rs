@@ -159,10 +159,11 @@ impl Node {
         self.catalogue.get(id).map(|entry| entry.camera)
     }
 
-    /// One camera, also one that is no longer recorded: what it left is looked at under the rights that hold where it stood.
+    /// One camera, also one that is no longer recorded, or at a centre one of a room below: what it left is looked at under the rights that hold where it stood.
     #[must_use]
     pub fn camera_ever(&self, id: CameraId) -> Option<Camera> {
-        self.camera(id).or_else(|| self.catalogue.get_removed(id).map(|gone| gone.camera))
+        let here = self.camera(id).or_else(|| self.catalogue.get_removed(id).map(|gone| gone.camera));
+        here.or_else(|| self.below.as_ref()?.places.known(id).map(|(_, camera)| camera))
     }
 
     /// Hands ingest the cameras that the catalogue now holds. Cameras that did not change lose nothing.

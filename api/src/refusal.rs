@@ -158,6 +158,30 @@ impl Refusal {
         )
     }
 
+    /// 403: a room does not answer this to nodes above.
+    #[must_use]
+    pub fn not_for_centres(room: &str) -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "refused_by_room",
+            words(format!("{room}不向上级中心开放此项操作"), format!("{room} does not allow this to centres above")),
+            words("如工作需要，请与该监控室联系", "Ask that room if your work needs it"),
+        )
+    }
+
+    /// 503: the room that has it does not answer.
+    #[must_use]
+    pub fn unreached(room: &str, code: &'static str, why: Words) -> Self {
+        let Words { zh, en } = why;
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            code,
+            words(format!("{room}：{zh}；录像在该室继续"), format!("{room}: {en}; it goes on recording there")),
+            words("线路恢复后自动可用，可稍后再试", "It works again as soon as the line does; try again later"),
+        )
+        .after(5)
+    }
+
     /// 400: the request does not make sense.
     #[must_use]
     pub fn bad_request(en: impl Into<Cow<'static, str>>) -> Self {

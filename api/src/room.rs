@@ -85,7 +85,7 @@ pub struct Room {
     pub address: SocketAddr,
     handle: Handle<SocketAddr>,
     serving: tokio::task::JoinHandle<std::io::Result<()>>,
-    sweeping: [tokio::task::JoinHandle<()>; 3],
+    sweeping: [tokio::task::JoinHandle<()>; 4],
     hearing: (oneshot::Sender<()>, tokio::task::JoinHandle<()>),
     /// Ends the line to the node above.
     above: DropGuard,
@@ -202,6 +202,8 @@ impl Room {
         let own = Named { node: node.id, name: node.config.name.clone(), tier: node.config.tier };
         let desk = Desk::of_room(Arc::clone(&node.journal) as Arc<dyn History>).called(own, Arc::default());
         let desk = desk.taking(Arc::clone(node.incidents.casebook()));
+        let answers = Arc::new(routes::answers(&node));
+        let desk = desk.answering(Arc::clone(&answers));
         let above = CancellationToken::new();
         tokio::spawn(link::above::serve(state.link(), node.config.nats_server.clone(), node.id, Arc::new(desk), above.clone()));
         let gaps = Gaps::open(&state.gaps(), &node.journal, UtcMicros::now());
@@ -209,6 +211,13 @@ impl Room {
             tokio::spawn(sweep(node.clone())),
             tokio::spawn(tell_gaps(node.clone(), gaps)),
             tokio::spawn(mqtt::listen(node.clone())),
+            tokio::spawn(async move {
+                let mut turns = tokio::time::interval(SWEEP_EVERY);
+                loop {
+                    turns.tick().await;
+                    answers.sweep();
+                }
+            }),
         ];
         let (ended, end) = oneshot::channel();
         let hearing = (ended, tokio::spawn(hear(told, end, Arc::clone(&node.journal), Arc::clone(&node.catalogue))));

@@ -1,5 +1,7 @@
 //! One node with real sockets, a real store and a fleet of simulated cameras in the same process.
 
+mod below;
+mod centre;
 mod events;
 mod gaps;
 mod ingest;

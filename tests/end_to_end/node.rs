@@ -12,6 +12,7 @@ use rustls::pki_types::{CertificateDer, pem::PemObject};
 use serde_json::{Value, json};
 use std::{
     fmt::Write,
+    net::SocketAddr,
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
@@ -23,7 +24,7 @@ use tokio_tungstenite::{
 
 /// How long anything may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(40);
-const PASSWORD: &str = "moat-and-old-town-five";
+pub(crate) const PASSWORD: &str = "moat-and-old-town-five";
 
 /// A room that records a fleet, with an operator, another one and an auditor.
 pub(crate) struct Node {
@@ -107,14 +108,12 @@ impl Node {
 
     /// Signs in for a purpose, or without saying why.
     pub(crate) async fn sign_in_for(&self, name: &str, purpose: Option<&str>) -> Client {
-        let certificate = self.folder.path().join("state/certificate.pem");
-        let mut client = Client::new(format!("https://{}", self.room.address), &certificate);
-        let purpose = purpose.map(|text| json!({ "category": "duty", "text": text }));
-        let answer = client.post("/api/v1/login", &json!({ "name": name, "password": PASSWORD, "purpose": purpose })).await;
-        assert_eq!(answer.status(), 200);
-        let cookie = answer.headers()["set-cookie"].to_str().expect("text").split(';').next().expect("a pair").to_owned();
-        client.cookie = cookie;
-        client
+        Client::sign_in(self.room.address, &self.state(), name, purpose).await
+    }
+
+    /// Its state directory.
+    pub(crate) fn state(&self) -> std::path::PathBuf {
+        self.folder.path().join("state")
     }
 
     /// What is served of a camera's main stream between two instants, against what was sent, half a second at both ends apart.
@@ -172,6 +171,26 @@ pub(crate) struct Client {
 }
 
 impl Client {
+    /// Signs in at a node, for a purpose or without saying why.
+    pub(crate) async fn sign_in(address: SocketAddr, state: &Path, name: &str, purpose: Option<&str>) -> Self {
+        let mut client = Self::new(format!("https://{address}"), &state.join("certificate.pem"));
+        let purpose = purpose.map(|text| json!({ "category": "duty", "text": text }));
+        let answer = client.post("/api/v1/login", &json!({ "name": name, "password": PASSWORD, "purpose": purpose })).await;
+        assert_eq!(answer.status(), 200);
+        let cookie = answer.headers()["set-cookie"].to_str().expect("text").split(';').next().expect("a pair").to_owned();
+        client.cookie = cookie;
+        client
+    }
+
+    /// Asks until there is an answer.
+    pub(crate) async fn until_ok(&self, path: &str) {
+        let begin = Instant::now();
+        while self.get(path, None).await.status() != 200 {
+            assert!(begin.elapsed() < PATIENCE, "{path} was not answered");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
     fn new(base: String, certificate: &Path) -> Self {
         let pem = std::fs::read(certificate).expect("the certificate of the first start");
         let trusted = reqwest::Certificate::from_pem(&pem).expect("a certificate");

@@ -2,11 +2,12 @@
 //! that is wrong with its place and remedy.
 
 use super::{
-    Http, Volume,
+    Above, Http, Volume,
     file::{self, CameraEntry, File, Footage},
 };
 use crate::link::broker::BrokerConfig;
 use index::{
+    access::Action,
     footage::shortfall,
     incidents::Clocks,
     model::{Camera, Credentials, Secret},
@@ -95,6 +96,19 @@ pub(super) fn check_below(file: &File) -> Result<Option<BrokerConfig>, Problem> 
         names.push(here);
     }
     Ok(Some(BrokerConfig { listen: below.listen, names, program: file.node.nats_server.clone() }))
+}
+
+/// What may be allowed to people at nodes above: looking and searching, never changing anything.
+pub(super) fn check_above(above: &file::Above) -> Result<Above, Problem> {
+    let looks = |action: &Action| action.is_media() || matches!(action, Action::Search | Action::ListCameras);
+    match above.allow.iter().find(|action| !looks(action)) {
+        Some(action) => Err(problem(
+            "above.allow",
+            format!("{} is not for nodes above", action.word()),
+            "Write any of live, playback, still, export, search, list_cameras",
+        )),
+        None => Ok(Above { allow: above.allow.clone() }),
+    }
 }
 
 /// The node's name, its time zone, and that its tier does what the file asks of it.

@@ -2,6 +2,7 @@
 
 use super::amount::ByteCount;
 use index::{
+    access::Action,
     incidents::{Clocks, Limits},
     model::{AudioBasis, Camera, CameraAddress, CameraId, DeviceAddress, Driver, Priority, RetentionClass, Tier, Transport},
 };
@@ -42,6 +43,22 @@ pub(super) struct File {
     #[serde(default, rename = "hook")]
     pub(super) hooks: Vec<HookEntry>,
     pub(super) below: Option<Below>,
+    #[serde(default)]
+    pub(super) above: Above,
+}
+
+/// What the nodes above get of this one.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Above {
+    pub(super) allow: Vec<Action>,
+}
+
+impl Default for Above {
+    fn default() -> Self {
+        use Action::{Export, ListCameras, Live, Playback, Search, Still};
+        Self { allow: vec![Live, Playback, Still, Export, Search, ListCameras] }
+    }
 }
 
 #[derive(Deserialize)]

@@ -13,10 +13,11 @@ pub use file::LogFormat;
 
 use crate::{hooks::HookConfig, link::broker::BrokerConfig, mqtt::MqttConfig, sources::SourceConfig};
 use check::{
-    Problem, check_below, check_cameras, check_clocks, check_fit, check_http, check_networks, check_node, check_units,
-    check_volumes, problem, read_secret, within,
+    Problem, check_above, check_below, check_cameras, check_clocks, check_fit, check_http, check_networks, check_node,
+    check_units, check_volumes, problem, read_secret, within,
 };
 use file::File;
+use index::access::Action;
 use index::incidents::Clocks;
 use index::model::{Camera, Credentials, Secret, Tier};
 use ingest::Network;
@@ -78,6 +79,8 @@ pub struct Config {
     pub hooks: Vec<HookConfig>,
     /// How the nodes below reach this centre; `None` in a room.
     pub below: Option<BrokerConfig>,
+    /// What the nodes above get of this one.
+    pub above: Above,
     /// How many alarms a day one operator can look into.
     pub alarm_budget_per_day: u32,
     /// How long each step of an incident may take until the tier above has it.
@@ -103,6 +106,13 @@ pub struct Http {
     pub login_idle: Duration,
     /// A sign-in ends after that long whatever happened.
     pub login_max: Duration,
+}
+
+/// What the nodes above get of this one.
+#[derive(Debug, Clone)]
+pub struct Above {
+    /// What people signed in there may do here, within what their own centre grants them.
+    pub allow: Vec<Action>,
 }
 
 /// One directory for footage.
@@ -207,6 +217,7 @@ impl Config {
             mqtt: check_mqtt(file.mqtt.as_ref(), &file.sources, &file_path)?,
             hooks: check_hooks(&file.hooks, &file_path)?,
             below,
+            above: check_above(&file.above)?,
             event_days: within(
                 "events.keep_days",
                 file.events.keep_days,

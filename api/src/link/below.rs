@@ -5,6 +5,7 @@ use super::{
     authority::{Authority, name_of, new_key},
     broker::{Broker, BrokerConfig},
     deliver::deliver,
+    down::{self, ExportsBelow, Places},
     members::{Member, Members, NotAdmitted},
     message::{MAX_NAME, Named},
     nats::{self, NatsLine},
@@ -44,6 +45,12 @@ pub struct Below {
     pub standings: Arc<Standings>,
     /// What they are called.
     pub roster: Arc<Roster>,
+    /// What is asked of them.
+    pub down: Arc<down::Down>,
+    /// Which of them has which camera.
+    pub places: Places,
+    /// What rooms copy for people of this centre.
+    pub exports: ExportsBelow,
     broker: Mutex<Option<Broker>>,
 }
 
@@ -66,7 +73,12 @@ impl Below {
                 roster.admit(Named { node, name, tier });
             }
         }
+        let roster = Arc::new(roster);
+        let down = Arc::new(down::Down::new(node, Arc::clone(&roster)));
         Ok(Self {
+            places: Places::new(Arc::clone(&down), Arc::clone(&roster)),
+            exports: ExportsBelow::default(),
+            down,
             node,
             tier,
             name: name.to_owned(),
@@ -76,7 +88,7 @@ impl Below {
             members,
             copies,
             standings: Arc::default(),
-            roster: Arc::new(roster),
+            roster,
             broker: Mutex::default(),
         })
     }
@@ -146,6 +158,7 @@ impl Below {
                     let parts = (Arc::clone(&down.incidents), Arc::clone(&self.roster));
                     let (own_line, grew) = (Arc::clone(&line), down.commits.clone());
                     tokio::spawn(deliver(own_line, node, parts, rand::random(), grew, stop.child_token()));
+                    self.down.add(node, Arc::clone(&line));
                     let peer = Peer { node, carries: !tier.records() };
                     let known = (Arc::clone(&self.standings), Arc::clone(&self.roster));
                     tokio::spawn(replicate(line, peer, Arc::clone(&self.copies), known, rand::random(), stop.child_token()));

@@ -1,14 +1,19 @@
 //! The lower node's side of a line: answers what the upper one asks, from the journal and from the copies kept here.
 
+use super::down::{Answers, Down, No, Reply};
 use super::message::{self, Answer, Named, Offered, Question, Refused};
 use super::roster::Roster;
 use super::standing::Standings;
+use bytes::Bytes;
 use index::{
     incidents::{Casebook, Handed},
     journal::{Copies, Gathered, Hash, History, Seq},
     model::{NodeId, Tier, UtcMicros},
 };
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
+
+/// The longest that a question may wait for its answer, whatever it says.
+const LONGEST: Duration = Duration::from_secs(30);
 
 /// What an upper node may fetch here.
 pub struct Desk {
@@ -18,19 +23,23 @@ pub struct Desk {
     names: Option<(Named, Arc<Roster>)>,
     /// Who keeps what was done above about incidents.
     incidents: Option<Arc<Casebook>>,
+    /// What answers requests for this node itself.
+    here: Option<Arc<Answers>>,
+    /// What hands on those for nodes below.
+    down: Option<Arc<Down>>,
 }
 
 impl Desk {
     /// Of a room: its own journal.
     #[must_use]
     pub fn of_room(own: Arc<dyn History>) -> Self {
-        Self { own, below: None, names: None, incidents: None }
+        Self { own, below: None, names: None, incidents: None, here: None, down: None }
     }
 
     /// Of a centre: its own journal, and the copies of those below with how they stand.
     #[must_use]
     pub fn of_centre(own: Arc<dyn History>, copies: Arc<Copies>, standings: Arc<Standings>) -> Self {
-        Self { own, below: Some((copies, standings)), names: None, incidents: None }
+        Self { own, below: Some((copies, standings)), names: None, incidents: None, here: None, down: None }
     }
 
     /// The same, and it says what the nodes are called: this one, and those that are known below.
@@ -52,12 +61,39 @@ impl Desk {
         }
     }
 
+    /// The same, and it answers requests for what is here.
+    #[must_use]
+    pub fn answering(self, here: Arc<Answers>) -> Self {
+        Self { here: Some(here), ..self }
+    }
+
+    /// The same, and it hands requests on to nodes below.
+    #[must_use]
+    pub fn handing_on(self, down: Arc<Down>) -> Self {
+        Self { down: Some(down), ..self }
+    }
+
+    /// Answers a message, as [`Desk::answer`] does, or from beside the async threads; also what takes its time.
+    pub async fn reply(self: Arc<Self>, message: Vec<u8>) -> Option<Vec<u8>> {
+        if let Ok((number, Some(Question::Down { to, within_ms, say }))) = message::read_question(&message) {
+            let within = Duration::from_millis(u64::from(within_ms)).min(LONGEST);
+            let (reply, bytes) = match (&self.here, &self.down) {
+                (Some(here), _) if to == self.own.node() => here.answer(*say, within).await,
+                (_, Some(down)) if to != self.own.node() => down.pass(to, *say, within).await,
+                _ => (Reply::No { by: self.own.node(), why: No::UnknownNode }, Bytes::new()),
+            };
+            return Some(message::write_answer(number, &Answer::Down(Box::new(reply), bytes)));
+        }
+        let answered = tokio::task::spawn_blocking(move || self.answer(&message, UtcMicros::now()));
+        answered.await.ok().flatten()
+    }
+
     /// Answers a message; `None` if it is no question. Reads the disk: not for async code.
     #[must_use]
     pub fn answer(&self, message: &[u8], now: UtcMicros) -> Option<Vec<u8>> {
         let (number, question) = message::read_question(message).ok()?;
         let answer = match question {
-            None => Answer::Refused(Refused::NotUnderstood),
+            None | Some(Question::Down { .. }) => Answer::Refused(Refused::NotUnderstood),
             Some(Question::Histories) => Answer::Histories(self.histories(now)),
             Some(Question::Names) => Answer::Names(self.names()),
             Some(Question::Deliver { via, moves }) => self.receive(via, moves, now),

@@ -2,12 +2,13 @@
 
 use super::{Desk, Line, LineError, message::MAX_MESSAGE};
 use futures::future::BoxFuture;
-use index::model::UtcMicros;
 use std::{sync::Arc, time::Duration};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 /// Questions that may wait at a desk; one more is refused with [`LineError::Busy`].
 const WAITING: usize = 16;
+/// Questions that are being answered at once.
+const AT_ONCE: usize = 64;
 
 /// The upper end of a line within the process.
 #[derive(Clone, Debug)]
@@ -17,13 +18,17 @@ pub struct EmbeddedLine(mpsc::Sender<(Vec<u8>, oneshot::Sender<Vec<u8>>)>);
 pub fn embedded(desk: Arc<Desk>) -> (EmbeddedLine, impl Future<Output = ()> + Send) {
     let (upper, mut lower) = mpsc::channel::<(Vec<u8>, oneshot::Sender<Vec<u8>>)>(WAITING);
     let work = async move {
+        let turns = Arc::new(Semaphore::new(AT_ONCE));
         while let Some((question, asker)) = lower.recv().await {
+            let Ok(turn) = Arc::clone(&turns).acquire_owned().await else { return };
             let desk = Arc::clone(&desk);
-            let answered = tokio::task::spawn_blocking(move || desk.answer(&question, UtcMicros::now())).await;
-            // Without an answer the asker is dropped, and hears so.
-            if let Ok(Some(answer)) = answered {
-                drop(asker.send(answer));
-            }
+            // Some answers wait for a camera; others must not wait for those. Without an answer the asker is dropped, and hears so.
+            tokio::spawn(async move {
+                if let Some(answer) = desk.reply(question).await {
+                    drop(asker.send(answer));
+                }
+                drop(turn);
+            });
         }
     };
     (EmbeddedLine(upper), work)

@@ -7,6 +7,7 @@
 //! Integers are little-endian. Records are attached, compressed with zstd. A node of a later version says so by its number and is
 //! refused as a whole, so that nothing is half understood.
 
+use bytes::Bytes;
 use index::{
     incidents::Handed,
     journal::{Batch, Hash, MAX_BATCH_BYTES, Seq},
@@ -15,7 +16,10 @@ use index::{
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::fmt;
 
-use super::standing::Trouble;
+use super::{
+    down::{MAX_PART, Reply, Say},
+    standing::Trouble,
+};
 
 /// The version of what is said.
 pub const VERSION: u16 = 1;
@@ -57,6 +61,15 @@ pub enum Question {
         /// In the order of that journal.
         moves: Vec<Handed>,
     },
+    /// What somebody above wants to see of a node: of this one, or of one below it, to which it is handed on.
+    Down {
+        /// Of which.
+        to: NodeId,
+        /// How long the answer may take, in milliseconds.
+        within_ms: u32,
+        /// What.
+        say: Box<Say>,
+    },
 }
 
 /// What a lower node answers.
@@ -76,6 +89,8 @@ pub enum Answer {
     Names(Vec<Named>),
     /// To [`Question::Deliver`]: everything up to there is durable.
     Delivered(Seq),
+    /// To [`Question::Down`], and the bytes that belong to it: at most [`super::down::MAX_PART`].
+    Down(Box<Reply>, Bytes),
     /// No answer, and why.
     Refused(Refused),
 }
@@ -145,6 +160,7 @@ enum Head {
     OtherChain,
     Names { of: Vec<Named> },
     Delivered { upto: Seq },
+    Down { reply: Box<Reply> },
     Refused { why: Refused },
 }
 
@@ -183,6 +199,8 @@ pub fn write_answer(number: u64, answer: &Answer) -> Vec<u8> {
         Answer::OtherChain => Head::OtherChain,
         Answer::Names(of) => Head::Names { of: of.clone() },
         Answer::Delivered(upto) => Head::Delivered { upto: *upto },
+        // Pictures are packed as tightly as they can be.
+        Answer::Down(reply, bytes) => return seal(number, &Head::Down { reply: reply.clone() }, bytes),
         Answer::Refused(why) => Head::Refused { why: *why },
     };
     seal(number, &head, &[])
@@ -209,6 +227,8 @@ pub fn read_answer(bytes: &[u8]) -> Result<(u64, Answer), Malformed> {
         }
         Head::Names { of } => Answer::Names(of),
         Head::Delivered { upto } => Answer::Delivered(upto),
+        Head::Down { .. } if attached.len() > MAX_PART => return Err("it carries more than a part may"),
+        Head::Down { reply } => return Ok((number, Answer::Down(reply, Bytes::copy_from_slice(attached)))),
         Head::Refused { why } => Answer::Refused(why),
     };
     if attached.is_empty() { Ok((number, answer)) } else { Err("something is attached that does not belong to it") }

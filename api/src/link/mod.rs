@@ -22,6 +22,7 @@ pub mod below;
 pub mod broker;
 pub mod deliver;
 mod desk;
+pub mod down;
 mod embedded;
 pub mod join;
 pub mod leaf;

@@ -13,12 +13,15 @@ use super::{
 use anyhow::Context;
 use async_nats::{Client, ConnectOptions, Event, Request, RequestErrorKind, client::RequestError};
 use futures::{StreamExt, future::BoxFuture};
-use index::model::{NodeId, UtcMicros};
+use index::model::NodeId;
 use std::{sync::Arc, time::Duration};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-/// Questions that may wait at a desk: whoever asks has one under way.
-const WAITING: usize = 8;
+/// Questions that may wait at a desk.
+const WAITING: usize = 64;
+/// Questions that are being answered at once.
+const AT_ONCE: usize = 64;
 /// A connection that says nothing for so long is looked at.
 const PING: Duration = Duration::from_secs(10);
 /// The first and the longest wait between two tries to connect.
@@ -109,8 +112,9 @@ fn failed(error: &RequestError) -> LineError {
     }
 }
 
-/// Answers at a desk whatever is asked over a broker, one question after the other, until told to stop.
+/// Answers at a desk whatever is asked over a broker until told to stop: some answers wait for a camera, and others not for those.
 pub async fn serve(client: Client, node: NodeId, desk: Arc<Desk>, stop: CancellationToken) {
+    let turns = Arc::new(Semaphore::new(AT_ONCE));
     loop {
         let subscribed = client.subscribe(asked_on(node)).await;
         let Ok(mut questions) = subscribed.inspect_err(|error| tracing::error!(%error, "questions from above cannot be heard"))
@@ -127,14 +131,17 @@ pub async fn serve(client: Client, node: NodeId, desk: Arc<Desk>, stop: Cancella
             };
             let Some(question) = question else { break };
             let Some(reply) = question.reply.filter(|_| question.payload.len() <= MAX_MESSAGE) else { continue };
-            let desk = Arc::clone(&desk);
-            let answered = tokio::task::spawn_blocking(move || desk.answer(&question.payload, UtcMicros::now())).await;
-            // What is no question gets no answer. What cannot be sent is asked again.
-            if let Ok(Some(answer)) = answered
-                && let Err(error) = client.publish(reply, answer.into()).await
-            {
-                tracing::debug!(%error, "an answer could not be sent");
-            }
+            let Ok(turn) = Arc::clone(&turns).acquire_owned().await else { return };
+            let (desk, client) = (Arc::clone(&desk), client.clone());
+            tokio::spawn(async move {
+                // What is no question gets no answer. What cannot be sent is asked again.
+                if let Some(answer) = desk.reply(question.payload.to_vec()).await
+                    && let Err(error) = client.publish(reply, answer.into()).await
+                {
+                    tracing::debug!(%error, "an answer could not be sent");
+                }
+                drop(turn);
+            });
         }
     }
 }

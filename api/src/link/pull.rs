@@ -307,7 +307,7 @@ impl Puller {
             Answer::Behind(_) => Some(Trouble::BetweenBehind),
             Answer::OtherChain => Some(Trouble::OtherChain),
             Answer::Refused(_) => Some(Trouble::Withheld),
-            Answer::Records(_) | Answer::Histories(_) | Answer::Names(_) | Answer::Delivered(_) => {
+            Answer::Records(_) | Answer::Histories(_) | Answer::Names(_) | Answer::Delivered(_) | Answer::Down(..) => {
                 return self.fail(LineError::Malformed("it answers another question"), now, actions);
             }
         };

@@ -18,20 +18,20 @@ use std::{
 use utoipa::{IntoParams, ToSchema};
 
 /// Rows of one answer.
-const MAX_ROWS: usize = 64;
+pub(super) const MAX_ROWS: usize = 64;
 
 /// What is drawn.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct CoverageQuery {
     /// Camera numbers, separated by commas; at most 64.
-    cameras: String,
+    pub(super) cameras: String,
     /// `main` (the default) or `sub`.
     stream: Option<String>,
     /// The first instant drawn.
-    from_us: i64,
+    pub(super) from_us: i64,
     /// The first instant no longer drawn.
-    to_us: i64,
+    pub(super) to_us: i64,
     /// How many pixels wide it is drawn: 1 to 8192, 1200 by default.
     px: Option<u32>,
 }
@@ -123,7 +123,7 @@ fn row(node: &crate::node::Node, stream: StreamId, window: Window, bucket: Durat
     Row { camera: stream.camera, stream: stream.kind.word(), first_us: first.map(UtcMicros::as_micros), intervals, details }
 }
 
-fn causes() -> BTreeMap<u8, Cause> {
+pub(super) fn causes() -> BTreeMap<u8, Cause> {
     GapCause::ALL.into_iter().map(|cause| (cause.code(), Cause { word: cause, words: cause_words(cause) })).collect()
 }
 

@@ -81,7 +81,23 @@ pub(super) struct ExportFile {
 #[utoipa::path(post, path = "/api/v1/exports", request_body = ExportWish,
     responses((status = 202, body = ExportBody), (status = 400, body = Refusal), (status = 403, body = Refusal)))]
 pub(super) async fn begin(authority: Authority, bytes: Bytes) -> Result<(StatusCode, Json<ExportBody>), Refusal> {
-    let wish: ExportWish = json(&bytes)?;
+    let (streams, window, purpose) = wanted(&authority, &bytes)?;
+    let extent = Extent::recorded(streams.clone(), with_lead_in(window));
+    let permit = authority.admit(Action::Export, extent, purpose.clone()).await?;
+    let person = authority.person()?;
+    let order = Order { person: person.name.clone(), display: person.display.clone(), purpose, streams, window, permit };
+    let job = authority.node().exports.begin(authority.node(), order)?;
+    Ok((StatusCode::ACCEPTED, Json(body(&job))))
+}
+
+/// The cameras that a body asks for.
+pub(super) fn cameras(bytes: &[u8]) -> Result<Vec<CameraId>, Refusal> {
+    json::<ExportWish>(bytes).map(|wish| wish.cameras)
+}
+
+/// What a body asks for: of which streams, when, and why.
+pub(super) fn wanted(authority: &Authority, bytes: &[u8]) -> Result<(Vec<StreamId>, Window, Purpose), Refusal> {
+    let wish: ExportWish = json(bytes)?;
     let window = WindowQuery { from_us: wish.from_us, to_us: wish.to_us }.footage()?;
     if wish.cameras.is_empty() || wish.cameras.len() > MAX_CAMERAS {
         return Err(Refusal::bad_request("name 1 to 16 cameras").on("cameras"));
@@ -94,12 +110,7 @@ pub(super) async fn begin(authority: Authority, bytes: Bytes) -> Result<(StatusC
     let mut streams = wish.cameras.iter().map(|id| authority.stream(*id, wish.stream)).collect::<Result<Vec<_>, _>>()?;
     streams.sort();
     streams.dedup();
-    let extent = Extent::recorded(streams.clone(), with_lead_in(window));
-    let permit = authority.admit(Action::Export, extent, purpose.clone()).await?;
-    let person = authority.person()?;
-    let order = Order { person: person.name.clone(), display: person.display.clone(), purpose, streams, window, permit };
-    let job = authority.node().exports.begin(authority.node(), order)?;
-    Ok((StatusCode::ACCEPTED, Json(body(&job))))
+    Ok((streams, window, purpose))
 }
 
 /// How far an export is.

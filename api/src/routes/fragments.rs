@@ -51,9 +51,9 @@ pub(super) struct FragmentBody {
 #[into_params(parameter_in = Query)]
 pub(super) struct FragmentQuery {
     /// The fragment's own first instant.
-    from_us: i64,
+    pub(super) from_us: i64,
     /// The fragment's own end.
-    to_us: i64,
+    pub(super) to_us: i64,
     /// Where media time 0 is; 1970 by default.
     origin_us: Option<i64>,
 }

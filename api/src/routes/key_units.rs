@@ -19,7 +19,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::{BufMut, Bytes, BytesMut};
-use futures::StreamExt;
+use futures::{Stream, StreamExt, stream::BoxStream};
 use index::{
     access::{Action, Extent, Permit},
     footage::Reader,
@@ -61,7 +61,7 @@ pub(super) struct Want {
 
 /// One question.
 #[derive(Clone, Copy)]
-struct Ask {
+pub(super) struct Ask {
     stream: StreamId,
     at: UtcMicros,
 }
@@ -69,20 +69,8 @@ struct Ask {
 /// The key units nearest before many instants.
 #[utoipa::path(post, path = "/api/v1/key-units", request_body = KeyUnitsWish,
     responses((status = 200, body = Vec<u8>, content_type = "application/octet-stream"), (status = 400, body = Refusal), (status = 403, body = Refusal)))]
-pub(super) async fn key_units(authority: Authority, body: axum::body::Bytes) -> Result<Response, Refusal> {
-    let wish: KeyUnitsWish = json(&body)?;
-    if wish.wants.is_empty() || wish.wants.len() > MAX_CAMERAS || wish.wants.iter().any(|w| w.at_us.len() > MAX_INSTANTS) {
-        return Err(Refusal::bad_request("at most 16 cameras with 64 instants each").on("wants"));
-    }
-    let mut lists = Vec::new();
-    for want in &wish.wants {
-        let camera = authority.node().camera_ever(want.camera).ok_or_else(|| Refusal::not_found("该摄像机", "camera"))?;
-        let kind = if camera.sub.is_none() { StreamKind::Main } else { wish.stream };
-        lists.push(
-            want.at_us.iter().map(|at| Ask { stream: StreamId::new(camera.id, kind), at: UtcMicros::from_micros(*at) }).collect(),
-        );
-    }
-    let asks = interleave(&lists);
+pub(super) async fn key_units(authority: Authority, body: Bytes) -> Result<Response, Refusal> {
+    let asks = asks(&authority, &body)?;
     let permit = admit(&authority, &asks).await?;
     let node = authority.node().clone();
     let reader = Arc::new(node.store.read(&permit).map_err(|error| crate::recorded::unreadable(&error))?);
@@ -105,6 +93,33 @@ pub(super) async fn key_units(authority: Authority, body: axum::body::Bytes) -> 
     Ok((headers, Body::from_stream(answer)).into_response())
 }
 
+/// The cameras that a body asks for.
+pub(super) fn cameras(body: &[u8]) -> Result<Vec<CameraId>, Refusal> {
+    Ok(wish(body)?.wants.into_iter().map(|want| want.camera).collect())
+}
+
+fn wish(body: &[u8]) -> Result<KeyUnitsWish, Refusal> {
+    let wish: KeyUnitsWish = json(body)?;
+    if wish.wants.is_empty() || wish.wants.len() > MAX_CAMERAS || wish.wants.iter().any(|w| w.at_us.len() > MAX_INSTANTS) {
+        return Err(Refusal::bad_request("at most 16 cameras with 64 instants each").on("wants"));
+    }
+    Ok(wish)
+}
+
+/// What a body asks for, in the order of the answers.
+pub(super) fn asks(authority: &Authority, body: &[u8]) -> Result<Vec<Ask>, Refusal> {
+    let wish = wish(body)?;
+    let mut lists = Vec::new();
+    for want in &wish.wants {
+        let camera = authority.node().camera_ever(want.camera).ok_or_else(|| Refusal::not_found("该摄像机", "camera"))?;
+        let kind = if camera.sub.is_none() { StreamKind::Main } else { wish.stream };
+        lists.push(
+            want.at_us.iter().map(|at| Ask { stream: StreamId::new(camera.id, kind), at: UtcMicros::from_micros(*at) }).collect(),
+        );
+    }
+    Ok(interleave(&lists))
+}
+
 /// The first of each list, then the second of each, and so on.
 fn interleave(lists: &[Vec<Ask>]) -> Vec<Ask> {
     let longest = lists.iter().map(Vec::len).max().unwrap_or(0);
@@ -112,7 +127,7 @@ fn interleave(lists: &[Vec<Ask>]) -> Vec<Ask> {
 }
 
 /// One access for all of it: while one scrubs back and forth, its minute is asked for again and again.
-async fn admit(authority: &Authority, asks: &[Ask]) -> Result<Arc<Permit>, Refusal> {
+pub(super) async fn admit(authority: &Authority, asks: &[Ask]) -> Result<Arc<Permit>, Refusal> {
     let purpose = authority.purpose()?;
     let (from, to) =
         asks.iter().fold((i64::MAX, i64::MIN), |(from, to), ask| (from.min(ask.at.as_micros()), to.max(ask.at.as_micros())));
@@ -169,9 +184,48 @@ fn record(out: &mut BytesMut, camera: CameraId, asked: UtcMicros, unit: UtcMicro
     out.put_slice(payload);
 }
 
+/// Cuts an answer, in whatever pieces it comes, into whole records, so that several answers may be told in turn. A last record that was cut
+/// short is left out.
+pub(super) fn whole_records<E: Send + 'static>(
+    pieces: impl Stream<Item = Result<Bytes, E>> + Send + 'static,
+) -> BoxStream<'static, Result<Bytes, E>> {
+    let pieces = Box::pin(pieces);
+    let cut = futures::stream::unfold((pieces, BytesMut::new()), |(mut pieces, mut held)| async move {
+        loop {
+            if let Some(length) = held.first_chunk::<4>().map(|length| 4 + u32::from_be_bytes(*length) as usize)
+                && held.len() >= length
+            {
+                let record = held.split_to(length).freeze();
+                return Some((Ok(record), (pieces, held)));
+            }
+            match pieces.next().await? {
+                Ok(piece) => held.extend_from_slice(&piece),
+                Err(error) => return Some((Err(error), (pieces, held))),
+            }
+        }
+    });
+    cut.boxed()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn records_stay_whole_in_whatever_pieces_they_come() {
+        let mut all = BytesMut::new();
+        let camera = CameraId::new(7).expect("a number");
+        for n in 0..5 {
+            record(&mut all, camera, UtcMicros::from_micros(n), UtcMicros::default(), 1, &vec![n as u8; n as usize * 40]);
+        }
+        for size in [1, 3, 25, 1000] {
+            let pieces: Vec<_> = all.chunks(size).map(|piece| Ok::<_, ()>(Bytes::copy_from_slice(piece))).collect();
+            let records: Vec<Bytes> =
+                whole_records(futures::stream::iter(pieces)).map(|record| record.expect("no error")).collect().await;
+            assert_eq!(records.len(), 5);
+            assert_eq!(records.concat(), all[..]);
+        }
+    }
 
     #[test]
     fn a_record_says_its_length_whose_it_is_and_when() {

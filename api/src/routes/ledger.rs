@@ -28,17 +28,17 @@ use utoipa::{IntoParams, ToSchema};
 #[into_params(parameter_in = Query)]
 pub(super) struct LedgerQuery {
     /// The first instant.
-    from_us: i64,
+    pub(super) from_us: i64,
     /// The first instant no longer meant; at most 400 days later.
-    to_us: i64,
+    pub(super) to_us: i64,
     /// `camera` (the default), `place`, `room`, `day`, `camera_day` or `place_day`.
-    by: Option<String>,
+    pub(super) by: Option<String>,
     /// Camera numbers, separated by commas; all in the scope if absent.
-    cameras: Option<String>,
+    pub(super) cameras: Option<String>,
     /// Only cameras below this place: its levels, outermost first, separated by slashes.
-    place: Option<String>,
+    pub(super) place: Option<String>,
     /// For sums by place: how many levels make a place, 1 to 6; 1 by default.
-    levels: Option<usize>,
+    pub(super) levels: Option<usize>,
     /// `main` (the default) or `sub`.
     stream: Option<String>,
 }
@@ -264,7 +264,7 @@ impl Sums {
     }
 }
 
-fn definitions() -> BTreeMap<&'static str, Words> {
+pub(super) fn definitions() -> BTreeMap<&'static str, Words> {
     BTreeMap::from([
         (
             "window_s",

@@ -2,6 +2,7 @@
 
 mod access_records;
 mod alarms;
+pub(crate) mod asked;
 mod below;
 mod cameras;
 mod coverage;
@@ -34,6 +35,7 @@ pub(crate) use coverage::cause_words;
 use crate::{
     doors::{Door, Doors, Entry},
     headers,
+    link::down::{Answers, Listed},
     node::Shared,
     page,
     refusal::Refusal,
@@ -45,7 +47,7 @@ use axum::{
     middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
 };
-use index::access::Action;
+use index::{access::Action, model::Camera};
 use std::{
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
@@ -88,8 +90,8 @@ pub fn all(node: &Shared) -> (Router<Shared>, OpenApi, Vec<Entry>) {
         .add(Door::Needs(Action::ListCameras), routes!(cameras::list))
         .add(Door::Needs(Action::ListCameras), routes!(tree::tree))
         .add(Door::Needs(Action::Search), routes!(events::find))
-        .add_in_rooms(Door::Needs(Action::Search), routes!(motion::search))
-        .add_in_rooms(Door::Needs(Action::Search), routes!(motion::density))
+        .add_asked_of_rooms(Door::Needs(Action::Search), routes!(motion::search))
+        .add_asked_of_rooms(Door::Needs(Action::Search), routes!(motion::density))
         .add(Door::Needs(Action::Search), routes!(events::kinds))
         .add_in_rooms(Door::Needs(Action::Search), routes!(events::feed::feed))
         .add_in_rooms(Door::Needs(Action::Search), routes!(events::reports::bookmark))
@@ -114,18 +116,18 @@ pub fn all(node: &Shared) -> (Router<Shared>, OpenApi, Vec<Entry>) {
         .add_in_rooms(Door::Needs(Action::ChangeCameras), routes!(cameras::add))
         .add_in_rooms(Door::Needs(Action::ChangeCameras), routes!(cameras::change))
         .add_in_rooms(Door::Needs(Action::ChangeCameras), routes!(cameras::remove))
-        .add_in_rooms(Door::Needs(Action::ListCameras), routes!(coverage::coverage))
-        .add_in_rooms(Door::Needs(Action::ListCameras), routes!(ledger::ledger))
+        .add_asked_of_rooms(Door::Needs(Action::ListCameras), routes!(coverage::coverage))
+        .add_asked_of_rooms(Door::Needs(Action::ListCameras), routes!(ledger::ledger))
         .add_in_rooms(Door::Needs(Action::Live), routes!(media::media))
-        .add_in_rooms(Door::Needs(Action::Playback), routes!(key_units::key_units))
-        .add_in_rooms(Door::Needs(Action::Playback), routes!(fragments::list))
-        .add_in_rooms(Door::Needs(Action::Playback), routes!(fragments::init))
-        .add_in_rooms(Door::Needs(Action::Playback), routes!(fragments::fragment))
-        .add_in_rooms(Door::Needs(Action::Playback), routes!(footage::file))
-        .add_in_rooms(Door::Needs(Action::Still), routes!(stills::still))
-        .add_in_rooms(Door::Needs(Action::Export), routes!(exports::begin))
-        .add_in_rooms(Door::Needs(Action::Export), routes!(exports::progress))
-        .add_in_rooms(Door::Needs(Action::Export), routes!(exports::file))
+        .add_asked_of_rooms(Door::Needs(Action::Playback), routes!(key_units::key_units))
+        .add_asked_of_rooms(Door::Needs(Action::Playback), routes!(fragments::list))
+        .add_asked_of_rooms(Door::Needs(Action::Playback), routes!(fragments::init))
+        .add_asked_of_rooms(Door::Needs(Action::Playback), routes!(fragments::fragment))
+        .add_asked_of_rooms(Door::Needs(Action::Playback), routes!(footage::file))
+        .add_asked_of_rooms(Door::Needs(Action::Still), routes!(stills::still))
+        .add_asked_of_rooms(Door::Needs(Action::Export), routes!(exports::begin))
+        .add_asked_of_rooms(Door::Needs(Action::Export), routes!(exports::progress))
+        .add_asked_of_rooms(Door::Needs(Action::Export), routes!(exports::file))
         .add(Door::Needs(Action::ReadHealth), routes!(health::health))
         .add_in_rooms(Door::Needs(Action::ReadHealth), routes!(retention::retention))
         .add_in_rooms(Door::Needs(Action::ReadHolds), routes!(custody::holds))
@@ -140,6 +142,24 @@ pub fn all(node: &Shared) -> (Router<Shared>, OpenApi, Vec<Entry>) {
         .add(Door::Needs(Action::ReadRegister), routes!(access_records::list))
         .add(Door::Scraper, routes!(metrics::metrics))
         .finish()
+}
+
+/// What this node answers to the node above, beside its journal.
+pub fn answers(node: &Shared) -> Answers {
+    let (routes, _, _) = all(node);
+    let router = routes
+        .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn_with_state(node.clone(), count))
+        .with_state(node.clone());
+    let of = node.clone();
+    let listed = move || {
+        let cameras = of.catalogue.list().into_iter().map(|entry| entry.camera);
+        let cameras = cameras.chain(of.catalogue.removed().into_iter().map(|gone| gone.camera));
+        let listed = |Camera { id, name, place, sub, .. }| Listed { id, name, place, sub: sub.is_some() };
+        serde_json::to_vec(&cameras.map(listed).collect::<Vec<_>>()).unwrap_or_default()
+    };
+    Answers::new(node.id, router, node.config.above.allow.clone(), listed)
 }
 
 /// The whole service: every route, the page, and what surrounds them.

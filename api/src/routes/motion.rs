@@ -117,7 +117,7 @@ pub(super) async fn search(authority: Authority, Query(query): Query<MotionQuery
 #[into_params(parameter_in = Query)]
 pub(super) struct DensityQuery {
     /// Camera numbers, parted by commas; at most 9.
-    cameras: String,
+    pub(super) cameras: String,
     /// The first instant drawn.
     from_us: i64,
     /// The first instant no longer drawn; at most 400 days later.
@@ -169,11 +169,11 @@ pub(super) async fn density(authority: Authority, Query(query): Query<DensityQue
 }
 
 /// A camera outside the scope does not exist.
-fn within_reach(authority: &Authority, cameras: &[CameraId]) -> Result<(), Refusal> {
+pub(super) fn within_reach(authority: &Authority, cameras: &[CameraId]) -> Result<(), Refusal> {
     cameras.iter().try_for_each(|camera| authority.camera(*camera).map(drop))
 }
 
-fn cameras(text: &str, most: usize) -> Result<Vec<CameraId>, Refusal> {
+pub(super) fn cameras(text: &str, most: usize) -> Result<Vec<CameraId>, Refusal> {
     let cameras = text.split(',').filter(|id| !id.is_empty()).map(camera_id).collect::<Result<Vec<_>, _>>()?;
     if cameras.is_empty() || cameras.len() > most {
         return Err(Refusal::bad_request(format!("name 1 to {most} cameras")).on("cameras"));
@@ -189,7 +189,7 @@ fn window(from_us: i64, to_us: i64) -> Result<Window, Refusal> {
     Ok(window)
 }
 
-fn question(query: &MotionQuery) -> Result<Question, Refusal> {
+pub(super) fn question(query: &MotionQuery) -> Result<Question, Refusal> {
     let bad = |field: &'static str, what: &'static str| Refusal::bad_request(what).on(field);
     let region = match (&query.polygon, &query.cells) {
         (Some(corners), None) => {
@@ -246,7 +246,7 @@ fn key(text: &str) -> Option<(UtcMicros, CameraId)> {
 }
 
 /// What the register keeps of a question.
-fn described(query: &MotionQuery) -> String {
+pub(super) fn described(query: &MotionQuery) -> String {
     let region = query.polygon.as_ref().or(query.cells.as_ref()).map_or("*", String::as_str);
     let mut text = format!("motion cameras={} region={region}", query.cameras);
     let end = text.char_indices().nth(400).map_or(text.len(), |(at, _)| at);

@@ -24,9 +24,9 @@ use utoipa::IntoParams;
 #[into_params(parameter_in = Query)]
 pub(super) struct StillQuery {
     /// The instant; the picture is of the last key unit at or before it. Left out: the newest picture there is, live.
-    at_us: Option<i64>,
+    pub(super) at_us: Option<i64>,
     /// `main` (the default) or `sub`.
-    stream: Option<String>,
+    pub(super) stream: Option<String>,
     /// `jpeg` (the default) or `unit`: the key access unit as recorded, with 4-byte lengths.
     format: Option<String>,
     /// The widest that a JPEG may be: 16 to 3840 pixels; its own width by default.

@@ -32,6 +32,24 @@ pub struct Login<T> {
     used: Mutex<Instant>,
 }
 
+impl<T: Default> Login<T> {
+    /// One that no cookie stands for and no table knows: of somebody signed in at a centre above.
+    #[must_use]
+    pub fn apart(id: String, person: String, from: IpAddr) -> Self {
+        let now = Instant::now();
+        Self {
+            id,
+            person,
+            from,
+            since: UtcMicros::now(),
+            ended: CancellationToken::new(),
+            belongings: T::default(),
+            began: now,
+            used: Mutex::new(now),
+        }
+    }
+}
+
 impl<T> Login<T> {
     fn used(&self) -> MutexGuard<'_, Instant> {
         self.used.lock().unwrap_or_else(PoisonError::into_inner)

@@ -63,7 +63,9 @@ impl Bench {
     fn asked_of(&self) -> (NodeId, u64) {
         match self.asked().1 {
             Question::Records { node, after, .. } => (node, after.get()),
-            Question::Histories | Question::Names | Question::Deliver { .. } => panic!("it asks for no records"),
+            Question::Histories | Question::Names | Question::Deliver { .. } | Question::Down { .. } => {
+                panic!("it asks for no records")
+            }
         }
     }
 
