@@ -226,6 +226,15 @@ enum Name {
         #[arg(long, default_value_t = 4)]
         cameras: u32,
     },
+    /// Incidents in three tiers under kills and cuts: escalated twice or late, moves lost, tiers that disagree after healing
+    Incidents {
+        /// What decides who does what and what goes wrong
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Incidents
+        #[arg(long, default_value_t = 10_000)]
+        incidents: usize,
+    },
     /// The page in headless Chromium: first picture on a wall of 16, scrubbing, memory
     Page {
         /// Minutes of watching before memory is read
@@ -262,6 +271,7 @@ fn main() -> Result<()> {
             Name::District { seed, events, minutes } => tiers::district(seed, events, minutes),
             Name::Wan { events_per_s } => wan::wan(events_per_s).await,
             Name::DistrictStart { runs, cameras } => start::district_start(runs, cameras),
+            Name::Incidents { seed, incidents } => tiers::incidents(seed, incidents),
             Name::Alarm { alarms } => page::alarm(alarms).await,
             Name::Page { minutes } => page::page(minutes).await,
         }

@@ -1,4 +1,4 @@
-//! `district`: a whole district on simulated clocks, lines and disks, from a seed: what of it reaches the top, and what is said of the rest.
+//! `incidents`: incidents in three tiers, likewise. `district`: a whole district on simulated clocks, lines and disks, from a seed: what of it reaches the top, and what is said of the rest.
 
 #[path = "../tiers/simulation/mod.rs"]
 mod simulation;
@@ -33,6 +33,36 @@ pub(crate) fn district(seed: u64, events_per_s: usize, minutes: u64) -> Result<(
     figures.add("line_bytes_per_record_byte", found.line_bytes as f64 / found.record_bytes as f64, "ratio");
     figures.add("messages", found.messages as f64, "messages");
     figures.add("simulated_x", (minutes * 60) as f64 / begun.elapsed().as_secs_f64(), "times_real_time");
+    figures.finish();
+    Ok(())
+}
+
+pub(crate) fn incidents(seed: u64, incidents: usize) -> Result<()> {
+    let (subdistricts, rooms_each) = (3, 3);
+    println!("seed {seed}: {} rooms, {subdistricts} sub-districts, a district", subdistricts * rooms_each);
+    let begun = Instant::now();
+    let plan = simulation::incidents::Plan { seed, subdistricts, rooms_each, incidents, secs: 3600, trouble: true };
+    let found = simulation::incidents::run(plan);
+    let mut figures = Figures::default();
+    for (name, number) in [
+        ("incidents", found.opened),
+        ("moves", found.moves),
+        ("turned_away", found.turned_away),
+        ("escalated_by_clock", found.escalated),
+        ("escalated_twice", found.escalated_twice),
+        ("late", found.late),
+        ("lost_moves", found.lost_moves),
+        ("disagreements", found.disagreements),
+        ("clashes_shown", found.clashes),
+        ("kills", found.restarts),
+        ("cuts", found.cuts),
+    ] {
+        figures.add(name, number as f64, "times");
+    }
+    ensure!(found.escalated > 0 && found.restarts > 0 && found.cuts > 0, "nothing went wrong: try another seed");
+    figures.add("all_agree_after_s", found.quiet_after_s.map_or(f64::NAN, |secs| secs as f64), "s");
+    figures.add("messages", found.messages as f64, "messages");
+    figures.add("took_s", begun.elapsed().as_secs_f64(), "s");
     figures.finish();
     Ok(())
 }

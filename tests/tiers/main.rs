@@ -2,7 +2,7 @@
 
 mod simulation;
 
-use simulation::{Found, Plan, run};
+use simulation::{Found, Plan, incidents, run};
 
 /// Lives through a plan and holds what must hold in every one. `HAOHE_SEED` replays a seed.
 fn check(plan: Plan) -> Found {
@@ -48,4 +48,36 @@ fn without_trouble_everything_is_in_the_district_seconds_after_it_happened() {
 fn the_same_seed_is_the_same_life() {
     let plan = Plan { seed: 5, subdistricts: 2, rooms_each: 3, cameras_each: 5, events_per_s: 30, secs: 60, trouble: true };
     assert_eq!(check(plan), check(plan));
+}
+
+/// Lives through incidents in three tiers and holds what must hold in every life.
+fn check_incidents(plan: incidents::Plan) -> incidents::Found {
+    let seed = std::env::var("HAOHE_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(plan.seed);
+    let plan = incidents::Plan { seed, ..plan };
+    println!("seed {seed}: HAOHE_SEED={seed} cargo test -p tests --test tiers");
+    let found = incidents::run(plan);
+    println!("{found:?}");
+    assert!(found.quiet_after_s.is_some(), "seed {seed}: the tiers never agree: {found:?}");
+    let wrong = [found.escalated_twice, found.late, found.lost_moves, found.disagreements];
+    assert_eq!(wrong, [0; 4], "seed {seed}: {found:?}");
+    found
+}
+
+#[test]
+fn incidents_escalate_once_and_in_time_and_are_the_same_in_all_tiers_whatever_fails_between() {
+    let (mut escalated, mut clashes, mut restarts) = (0, 0, 0);
+    for seed in 1..=6 {
+        let plan = incidents::Plan { seed, subdistricts: 2, rooms_each: 2, incidents: 120, secs: 1200, trouble: true };
+        let found = check_incidents(plan);
+        assert!(found.moves > 200, "{found:?}");
+        (escalated, clashes, restarts) = (escalated + found.escalated, clashes + found.clashes, restarts + found.restarts);
+    }
+    assert!(escalated > 100 && clashes > 10 && restarts > 50, "{escalated} {clashes} {restarts}");
+}
+
+#[test]
+fn incidents_without_trouble_are_the_same_in_all_tiers_seconds_later() {
+    let plan = incidents::Plan { seed: 1, subdistricts: 2, rooms_each: 2, incidents: 60, secs: 600, trouble: false };
+    let found = check_incidents(plan);
+    assert_eq!((found.restarts, found.quiet_after_s), (0, Some(5)), "{found:?}");
 }

@@ -3,6 +3,7 @@
 //!
 //! Time is milliseconds from the start. Things happen in the order of their time; nothing here waits for a real clock.
 
+pub(crate) mod incidents;
 mod line;
 mod node;
 mod observer;
