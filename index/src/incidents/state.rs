@@ -349,7 +349,7 @@ impl Incident {
         let unseen = self.met_unseen(place.node, seen);
         let possible = match deed {
             Deed::Undo { node, seq } => {
-                let slip = before.take().filter(|slip| {
+                let slip = before.take_if(|slip| {
                     (slip.place.node, slip.place.seq) == (*node, *seq)
                         && slip.by == told.by
                         && place.node == *node

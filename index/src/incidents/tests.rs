@@ -175,6 +175,7 @@ fn closing_is_taken_back_within_seconds_by_whoever_did_it() {
     check("room:wang:ack@10 room:wang:close@20 room:wang:undo@24", "acknowledged room wang 0");
     check("room:wang:ack@10 room:wang:false@20 room:wang:note=错@21 room:wang:undo@24", "acknowledged room wang 0");
     check("room:wang:ack@10 room:wang:close@20 room:li:undo@24", "closed room wang 0 #3:Nothing");
+    check("room:wang:ack@10 room:wang:close@20 !sub:li:note=看@21 room:wang:undo@24", "acknowledged room wang 0");
     check("room:wang:ack@10 room:wang:close@20 room:wang:undo@29", "closed room wang 0 #3:Nothing");
 }
 

@@ -70,7 +70,9 @@ impl Judge {
             found.lost_moves += self.path(*id, plan).iter().filter(missing).count() as u64;
         }
         for id in self.rooms.keys() {
-            let told = self.path(*id, plan).map(|post| posts[post].casebook().book().get(*id).cloned());
+            // What is laid aside comes back by each node's own clock.
+            let told =
+                self.path(*id, plan).map(|post| posts[post].casebook().book().get(*id).map(|one| one.as_of(UtcMicros::MAX)));
             found.disagreements += u64::from(told[0].is_none() || told[0] != told[1] || told[1] != told[2]);
         }
         if found.lost_moves + found.disagreements > 0 {

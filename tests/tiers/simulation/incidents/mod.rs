@@ -76,15 +76,24 @@ enum Way {
 
 enum Happening {
     Open,
-    Act { incident: IncidentId, left: u32 },
+    Act {
+        incident: IncidentId,
+        left: u32,
+    },
     Tick(usize),
     Wake(usize, Way),
+    /// The journal grew from which is handed down over a line.
+    Grew(usize),
     Question(usize, Way, Vec<u8>),
     Answer(usize, Way, Vec<u8>),
     Deadline(usize, Way, u64),
     Cut(usize),
     Heal(usize),
-    Fall { post: usize, power_goes: bool, after_ms: u64 },
+    Fall {
+        post: usize,
+        power_goes: bool,
+        after_ms: u64,
+    },
     Back(usize),
 }
 
@@ -96,6 +105,8 @@ struct Line {
     deliverer: Deliverer,
     /// The numbers of the questions that were put last.
     pending: (u64, u64),
+    /// When handing down goes on by itself: earlier plans are void.
+    down_at_ms: u64,
     weather: Weather,
 }
 
@@ -152,7 +163,7 @@ impl World {
             let peer = Peer { node: posts[lower].id, carries: lower >= rooms };
             let seed = plan.seed ^ lower as u64;
             let (puller, deliverer) = (Puller::new(peer, None, seed, beginning), Deliverer::new(seed, beginning));
-            Line { upper, lower, puller, deliverer, pending: (0, 0), weather: Weather::fair(0) }
+            Line { upper, lower, puller, deliverer, pending: (0, 0), down_at_ms: 0, weather: Weather::fair(0) }
         };
         let lines = (0..posts.len() - 1).map(line).collect();
         Self {
@@ -196,8 +207,8 @@ impl World {
         for post in 0..self.posts.len() {
             let mut at = self.dice.random_range(1_000..end / 4);
             while at < end {
-                let after_ms = self.dice.random_range(300..20_000);
-                self.plan_at(at, Happening::Fall { post, power_goes: self.dice.random(), after_ms });
+                let (after_ms, power_goes) = (self.dice.random_range(300..20_000), self.dice.random());
+                self.plan_at(at, Happening::Fall { post, power_goes, after_ms });
                 at += after_ms + self.dice.random_range(20_000..end / 4 + 20_001);
             }
         }
@@ -225,7 +236,8 @@ impl World {
             Happening::Act { incident, left } => self.act(incident, left),
             Happening::Tick(post) => self.tick(post),
             Happening::Wake(line, Way::Up) => self.pull(line, pull::Input::Tick),
-            Happening::Wake(line, Way::Down) => self.deliver(line, deliver::Input::Tick),
+            Happening::Wake(line, Way::Down) if self.now_ms < self.lines[line].down_at_ms => {}
+            Happening::Wake(line, Way::Down) | Happening::Grew(line) => self.deliver(line, deliver::Input::Tick),
             Happening::Question(line, way, bytes) => self.question(line, way, &bytes),
             Happening::Answer(line, way, bytes) => self.answer(line, way, bytes),
             Happening::Deadline(line, Way::Up, number) => self.pull(line, pull::Input::Failed(number, LineError::Deadline)),
@@ -308,7 +320,7 @@ impl World {
     fn moved(&mut self, post: usize) {
         self.plan_at(self.now_ms + 1, Happening::Tick(post));
         for line in (0..self.lines.len()).filter(|line| self.lines[*line].upper == post).collect::<Vec<_>>() {
-            self.plan_at(self.now_ms + 1, Happening::Wake(line, Way::Down));
+            self.plan_at(self.now_ms + 1, Happening::Grew(line));
         }
     }
 
@@ -376,7 +388,10 @@ impl World {
             let now = self.instant();
             match self.lines[line].deliverer.handle(input, now) {
                 None => {}
-                Some(deliver::Action::WakeAt(at)) => self.wake(line, Way::Down, at),
+                Some(deliver::Action::WakeAt(at)) => {
+                    self.lines[line].down_at_ms = (at - self.beginning).as_millis() as u64 + 1;
+                    self.wake(line, Way::Down, at);
+                }
                 Some(deliver::Action::Look(after)) => {
                     let (posts, plan) = (&self.posts, self.plan);
                     let goes = |home| {
@@ -465,6 +480,7 @@ impl World {
             let here = api::link::here(self.posts[at].copies(), peer.node);
             self.lines[line].puller = Puller::new(peer, here, self.dice.random(), now);
             self.lines[line].deliverer = Deliverer::new(self.dice.random(), now);
+            self.lines[line].down_at_ms = 0;
             self.plan_at(self.now_ms + 1, Happening::Wake(line, Way::Up));
             self.plan_at(self.now_ms + 1, Happening::Wake(line, Way::Down));
         }
