@@ -69,7 +69,7 @@ fn incidents_escalate_once_and_in_time_and_are_the_same_in_all_tiers_whatever_fa
     for seed in 1..=6 {
         let plan = incidents::Plan { seed, subdistricts: 2, rooms_each: 2, incidents: 120, secs: 1200, trouble: true };
         let found = check_incidents(plan);
-        assert!(found.moves > 200, "{found:?}");
+        assert!(found.moves > 150, "{found:?}");
         (escalated, clashes, restarts) = (escalated + found.escalated, clashes + found.clashes, restarts + found.restarts);
     }
     assert!(escalated > 100 && clashes > 10 && restarts > 50, "{escalated} {clashes} {restarts}");
