@@ -12,6 +12,7 @@ use crate::{
     refusal::Refusal,
     sign_in::{logins::Logins, passwords::Passwords},
     sources::Sources,
+    stating,
     visit::Visit,
 };
 use index::{
@@ -25,6 +26,7 @@ use index::{
     journal::{Journal, JournalError, Record, Seq},
     model::{Camera, CameraId, NodeId, UtcMicros},
     motion::Motion,
+    reports::Reports,
 };
 use ingest::Ingest;
 use std::sync::{
@@ -69,6 +71,8 @@ pub struct Node {
     pub incident_revisions: watch::Receiver<u64>,
     /// The revision of the alarms, as it changes.
     pub alarm_revisions: watch::Receiver<u64>,
+    /// What this node and those below state of their days.
+    pub reports: Arc<Reports>,
     /// What cameras tell beside their pictures, on its way to the journal.
     pub metadata: Arc<Metadata>,
     /// Analytics boxes that report events.
@@ -196,6 +200,7 @@ impl Node {
             parts.motion.close();
             drop(parts.journal.append(Record::new(UtcMicros::now(), "node.stopped", serde_json::json!({}))));
             parts.journal.close();
+            stating::keep(&parts.reports);
             parts.alarms.close();
             // The last records are in the journal now, and so can be found at once after the next start.
             parts.events.close();

@@ -15,6 +15,7 @@ pub mod journal;
 pub mod model;
 pub mod motion;
 pub mod node;
+pub mod reports;
 pub mod seal;
 
 pub use durable::FileError;

@@ -143,6 +143,12 @@ impl StateDir {
         self.path.join("gaps.json")
     }
 
+    /// The file of what reports are made of.
+    #[must_use]
+    pub fn reports(&self) -> PathBuf {
+        self.path.join("reports.json")
+    }
+
     /// The file of people.
     #[must_use]
     pub fn people(&self) -> PathBuf {

@@ -44,11 +44,13 @@ pub enum Action {
     Acknowledge,
     /// Decide for which events operators are called.
     ChangeRules,
+    /// See what is reported of whole nodes and their days.
+    ReadReports,
 }
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Live,
         Self::Playback,
         Self::Still,
@@ -67,6 +69,7 @@ impl Action {
         Self::ApproveErasure,
         Self::Acknowledge,
         Self::ChangeRules,
+        Self::ReadReports,
     ];
 
     /// Whether video leaves the system: then there is an access record first, and a permit.
@@ -77,7 +80,7 @@ impl Action {
 
     /// Whether it concerns the node as a whole, so that a part of the site tree is not enough.
     fn is_about_the_node(self) -> bool {
-        matches!(self, Self::ReadRegister | Self::ReadMetrics | Self::ChangePeople | Self::ChangeRules)
+        matches!(self, Self::ReadRegister | Self::ReadMetrics | Self::ChangePeople | Self::ChangeRules | Self::ReadReports)
     }
 
     /// The roles any one of which is enough.
@@ -85,7 +88,7 @@ impl Action {
         match self {
             Self::Live | Self::Playback | Self::Still | Self::Export | Self::Acknowledge => &[Role::Operator],
             Self::Search => &[Role::Operator, Role::Admin],
-            Self::ListCameras | Self::ReadHealth | Self::ReadHolds => &Role::ALL,
+            Self::ListCameras | Self::ReadHealth | Self::ReadHolds | Self::ReadReports => &Role::ALL,
             Self::RequestHold | Self::RequestErasure => &[Role::Operator, Role::Admin],
             Self::ReadRegister => &[Role::Auditor],
             Self::ReadMetrics => &[Role::Admin, Role::Auditor],
@@ -117,6 +120,7 @@ impl Action {
             Self::ApproveErasure => "approve_erasure",
             Self::Acknowledge => "acknowledge",
             Self::ChangeRules => "change_rules",
+            Self::ReadReports => "read_reports",
         }
     }
 }

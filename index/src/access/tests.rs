@@ -60,6 +60,7 @@ fn expected(roles: &BTreeSet<Role>, action: Action, in_scope: bool, whole: bool)
         Action::ChangeCameras | Action::ApproveHold | Action::ApproveErasure => admin && !auditor && in_scope,
         Action::ReadRegister => auditor && in_scope && whole,
         Action::ReadMetrics => (auditor || admin) && in_scope && whole,
+        Action::ReadReports => (operator || auditor || admin) && in_scope && whole,
         Action::ChangePeople | Action::ChangeRules => admin && !auditor && in_scope && whole,
     }
 }
