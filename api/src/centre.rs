@@ -21,7 +21,7 @@ use crate::{
     room::{self, GRACE, HASHES_AT_ONCE, SEARCHES_AT_ONCE},
     sign_in::{logins::Logins, passwords::Passwords},
     sources::Sources,
-    tls,
+    stating, tls,
 };
 use anyhow::{Context, ensure};
 use axum_server::Handle;
@@ -37,6 +37,7 @@ use index::{
     model::UtcMicros,
     motion::{Footage, Motion},
     node::StateDir,
+    reports::Reports,
     seal::NodeKey,
 };
 use ingest::{AddressPolicy, DriverMemory, Ingest, IngestSetup};
@@ -55,7 +56,7 @@ pub struct Centre {
     pub address: SocketAddr,
     handle: Handle<SocketAddr>,
     serving: tokio::task::JoinHandle<std::io::Result<()>>,
-    sweeping: tokio::task::JoinHandle<()>,
+    sweeping: [tokio::task::JoinHandle<()>; 2],
     fetching: tokio::task::JoinHandle<()>,
     stop: CancellationToken,
     /// Held, not read: whoever holds it is this node.
@@ -124,7 +125,7 @@ impl Centre {
         let desk = desk.called(own, Arc::clone(&below.roster)).taking(Arc::clone(node.incidents.casebook()));
         let desk = desk.handing_on(Arc::clone(&below.down));
         tokio::spawn(link::above::serve(state.link(), node.config.nats_server.clone(), node.id, Arc::new(desk), stop.clone()));
-        let sweeping = tokio::spawn(room::sweep(node.clone()));
+        let sweeping = [tokio::spawn(room::sweep(node.clone())), tokio::spawn(stating::follow(node.clone()))];
         tracing::info!(%address, fingerprint, members = below.members.list().len(), "fetching from nodes below, and listening for HTTPS");
         let started = Record::new(UtcMicros::now(), "node.started", serde_json::json!({ "version": env!("CARGO_PKG_VERSION") }));
         drop(node.journal.append(started));
@@ -135,7 +136,7 @@ impl Centre {
     pub async fn drain(self) {
         tracing::info!("stopping");
         let Self { node, handle, serving, sweeping, fetching, stop, .. } = self;
-        sweeping.abort();
+        sweeping.iter().for_each(tokio::task::JoinHandle::abort);
         node.logins.end_all();
         handle.graceful_shutdown(Some(GRACE));
         let _ = serving.await;
@@ -181,6 +182,8 @@ fn build(
     let exports = Exports::open(state.path().join("exports")).context("open the directory of exports")?;
     let store = Store::open(room::store_setup(&config, state), Arc::clone(&journal)).context("open the footage store")?;
     let motion = Motion::open(&state.motion(), Arc::clone(&store) as Arc<dyn Footage>).context("open what is kept of motion")?;
+    let reports = Reports::open(&state.reports(), Arc::clone(&journal), Some(Arc::clone(&below.copies)));
+    let reports = reports.context("open what reports are made of")?;
     let metadata =
         Metadata::start(Arc::clone(&events), Arc::clone(&catalogue)).context("start the thread that reads metadata")?;
     let ingest = Ingest::start(IngestSetup {
@@ -211,6 +214,7 @@ fn build(
         journal,
         events,
         motion,
+        reports: Arc::new(reports),
         metadata: Arc::new(metadata),
         below: Some(below),
         commits,

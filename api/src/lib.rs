@@ -34,5 +34,6 @@ pub mod room;
 pub mod routes;
 pub mod sign_in;
 pub mod sources;
+pub mod stating;
 pub mod tls;
 pub mod visit;

@@ -22,7 +22,7 @@ use crate::{
     routes,
     sign_in::{logins::Logins, passwords::Passwords},
     sources::Sources,
-    tls,
+    stating, tls,
 };
 use anyhow::{Context, ensure};
 use axum_server::{Handle, accept::NoDelayAcceptor, tls_rustls::RustlsConfig};
@@ -38,6 +38,7 @@ use index::{
     model::{CameraId, Driver, UtcMicros},
     motion::{Footage, Motion},
     node::StateDir,
+    reports::Reports,
     seal::NodeKey,
 };
 use ingest::{AddressPolicy, CameraEvent, DriverMemory, Ingest, IngestSetup, picture::PictureSetup};
@@ -85,7 +86,7 @@ pub struct Room {
     pub address: SocketAddr,
     handle: Handle<SocketAddr>,
     serving: tokio::task::JoinHandle<std::io::Result<()>>,
-    sweeping: [tokio::task::JoinHandle<()>; 4],
+    sweeping: [tokio::task::JoinHandle<()>; 5],
     hearing: (oneshot::Sender<()>, tokio::task::JoinHandle<()>),
     /// Ends the line to the node above.
     above: DropGuard,
@@ -155,6 +156,7 @@ impl Room {
         let store = Store::open(store_setup(&config, &state), Arc::clone(&journal)).context("open the footage store")?;
         let motion =
             Motion::open(&state.motion(), Arc::clone(&store) as Arc<dyn Footage>).context("open what is kept of motion")?;
+        let reports = Reports::open(&state.reports(), Arc::clone(&journal), None).context("open what reports are made of")?;
         let events = Arc::new(events);
         let metadata =
             Metadata::start(Arc::clone(&events), Arc::clone(&catalogue)).context("start the thread that reads metadata")?;
@@ -179,6 +181,7 @@ impl Room {
             journal,
             events,
             motion,
+            reports: Arc::new(reports),
             metadata,
             below: None,
             commits,
@@ -210,6 +213,7 @@ impl Room {
         let sweeping = [
             tokio::spawn(sweep(node.clone())),
             tokio::spawn(tell_gaps(node.clone(), gaps)),
+            tokio::spawn(stating::follow(node.clone())),
             tokio::spawn(mqtt::listen(node.clone())),
             tokio::spawn(async move {
                 let mut turns = tokio::time::interval(SWEEP_EVERY);

@@ -99,7 +99,7 @@ fn body(below: &NodeBelow, (indexed_to, indexed_at): (Seq, UtcMicros)) -> NodeBo
     }
 }
 
-fn reason(trouble: Trouble) -> Reason {
+pub(super) fn reason(trouble: Trouble) -> Reason {
     let wait = || words("线路恢复后自动补齐，不会丢失", "What is missing comes by itself when the line is back; nothing is lost");
     let (code, state, remedy) = match trouble {
         Trouble::NoContact => ("no_contact", words("该节点没有应答", "The node does not answer"), wait()),

@@ -23,6 +23,7 @@ mod media;
 mod metrics;
 mod motion;
 mod people;
+mod reports;
 mod retention;
 mod rules;
 mod stills;
@@ -139,6 +140,10 @@ pub fn all(node: &Shared) -> (Router<Shared>, OpenApi, Vec<Entry>) {
         .add_in_rooms(Door::Needs(Action::RequestErasure), routes!(custody::request_erasure))
         .add_in_rooms(Door::Needs(Action::ApproveErasure), routes!(custody::approve_erasure))
         .add_in_rooms(Door::Needs(Action::ApproveErasure), routes!(custody::decline_erasure))
+        .add(Door::Needs(Action::ReadReports), routes!(reports::report))
+        .add(Door::Needs(Action::ReadReports), routes!(reports::csv))
+        .add(Door::Needs(Action::ReadReports), routes!(reports::page))
+        .add(Door::Needs(Action::ReadReports), routes!(reports::style))
         .add(Door::Needs(Action::ReadRegister), routes!(access_records::list))
         .add(Door::Scraper, routes!(metrics::metrics))
         .finish()

@@ -19,6 +19,7 @@ mod events;
 mod incidents;
 mod keeping;
 mod motion;
+mod reports;
 mod rights;
 
 const PASSWORD: &str = "moat-and-old-town-five";

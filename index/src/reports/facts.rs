@@ -59,12 +59,7 @@ pub struct Facts {
 
 impl Default for Facts {
     fn default() -> Self {
-        Self {
-            incidents: BTreeMap::new(),
-            faults: VecDeque::new(),
-            started: UtcMicros::MIN,
-            whole_from: UtcMicros::MIN,
-        }
+        Self { incidents: BTreeMap::new(), faults: VecDeque::new(), started: UtcMicros::MIN, whole_from: UtcMicros::MIN }
     }
 }
 
@@ -125,7 +120,7 @@ impl Facts {
     pub(super) fn step(&mut self, id: &str, note: impl FnOnce(&mut Incident)) {
         if let Some(incident) = self.incidents.get_mut(id) {
             note(incident);
-            }
+        }
     }
 
     fn picture(&mut self, kept: &Kept) {
@@ -138,7 +133,10 @@ impl Facts {
         }
         let restarted = self.started;
         let again = self.faults.iter_mut().rev().find(|fault| fault.camera == camera).filter(|fault| {
-            fault.kind == kind && fault.to.is_some_and(|to| to <= restarted) && at.since(restarted) <= SAME_AGAIN && at >= restarted
+            fault.kind == kind
+                && fault.to.is_some_and(|to| to <= restarted)
+                && at.since(restarted) <= SAME_AGAIN
+                && at >= restarted
         });
         match again {
             Some(fault) => fault.to = None,
@@ -154,7 +152,7 @@ impl Facts {
     fn end(&mut self, which: impl Fn(&Fault) -> bool, at: UtcMicros) {
         for fault in self.faults.iter_mut().filter(|fault| fault.to.is_none() && which(fault)) {
             fault.to = Some(at.max(fault.from));
-            }
+        }
     }
 
     /// Whether all that happened in a window is still remembered. Of an older one what was stated stands.

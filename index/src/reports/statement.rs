@@ -145,10 +145,7 @@ impl Statement {
     /// Whether another says the same, under whatever revision.
     #[must_use]
     pub fn says_as(&self, other: &Self) -> bool {
-        self.day == other.day
-            && self.window == other.window
-            && self.figures == other.figures
-            && self.incidents == other.incidents
+        self.day == other.day && self.window == other.window && self.figures == other.figures && self.incidents == other.incidents
     }
 }
 

@@ -107,7 +107,8 @@ fn times_are_counted_in_seconds_then_minutes_then_hours_and_never_as_shorter_tha
     let class = |millis| Spread::class(Duration::from_millis(millis));
     assert_eq!([class(0), class(1), class(1000), class(600_000), class(600_001)], [0, 1, 1, 600, 660]);
     assert_eq!([class(86_400_000), class(86_400_001), class(u64::MAX)], [86_400, 90_000, 31 * 86_400]);
-    let classes: std::collections::BTreeSet<u32> = (0..=31 * 86_400).map(|secs| Spread::class(Duration::from_secs(secs))).collect();
+    let classes: std::collections::BTreeSet<u32> =
+        (0..=31 * 86_400).map(|secs| Spread::class(Duration::from_secs(secs))).collect();
     assert_eq!(classes.len(), Spread::CLASSES);
 }
 
@@ -124,7 +125,11 @@ fn an_incident_counts_on_the_day_it_was_raised_with_what_was_done_later() {
     ]);
     let incidents = facts.incidents(window);
     let lines = &incidents.0["line.crossed"];
-    assert_eq!((lines.raised, lines.acknowledge.len(), lines.acknowledge.percentile(50)), (2, 1, Some(30)), "the first one counts");
+    assert_eq!(
+        (lines.raised, lines.acknowledge.len(), lines.acknowledge.percentile(50)),
+        (2, 1, Some(30)),
+        "the first one counts"
+    );
     assert_eq!(incidents.0.len(), 1);
     assert_eq!(facts.incidents(november(4).1).0["fire"].acknowledge.percentile(50), None);
 }
