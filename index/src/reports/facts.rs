@@ -5,6 +5,7 @@ use super::figures::{Figures, Incidents};
 use crate::{
     alarms::{Alarm, AlarmId},
     events::{Kept, Kind},
+    incidents::{Author, Deed, Handed, RECEIVED, Told, What},
     journal::Seen,
     model::{CameraId, NodeId, UtcMicros, Window},
 };
@@ -28,12 +29,14 @@ pub struct Incident {
     pub kind: String,
     /// When the node knew of it.
     pub raised: UtcMicros,
-    /// When somebody first said that they had seen it.
+    /// When somebody first did something with it: who does has seen it.
     pub acknowledged: Option<UtcMicros>,
     /// When somebody was first there.
     pub arrived: Option<UtcMicros>,
-    /// When it was closed, and not opened again.
+    /// When it was last closed, found to be none, or made part of another.
     pub closed: Option<UtcMicros>,
+    /// When it was last opened again.
+    pub reopened: Option<UtcMicros>,
 }
 
 /// Something wrong with a camera's picture.
@@ -50,6 +53,8 @@ struct Fault {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Facts {
     incidents: BTreeMap<String, Incident>,
+    /// Alarms that opened an incident: the two are one, under the incident's name.
+    opened_for: BTreeMap<String, String>,
     faults: VecDeque<Fault>,
     /// When the node last began to work.
     started: UtcMicros,
@@ -57,9 +62,38 @@ pub struct Facts {
     whole_from: UtcMicros,
 }
 
+impl Incident {
+    fn new(kind: String, raised: UtcMicros) -> Self {
+        Self { kind, raised, acknowledged: None, arrived: None, closed: None, reopened: None }
+    }
+
+    /// Notes a move. In whatever order the moves of several nodes come, the same stands there afterwards.
+    fn take(&mut self, deed: &Deed, told: &Told) {
+        if matches!(told.by, Author::Person(_)) && !deed.only_adds() {
+            earliest(&mut self.acknowledged, told.at);
+        }
+        match deed {
+            Deed::Arrive => earliest(&mut self.arrived, told.at),
+            Deed::Close { .. } | Deed::Dismiss { .. } | Deed::Merge { .. } => self.closed = self.closed.max(Some(told.at)),
+            Deed::Reopen | Deed::Undo { .. } => self.reopened = self.reopened.max(Some(told.at)),
+            _ => {}
+        }
+    }
+}
+
+fn earliest(known: &mut Option<UtcMicros>, at: UtcMicros) {
+    *known = Some(known.map_or(at, |known| known.min(at)));
+}
+
 impl Default for Facts {
     fn default() -> Self {
-        Self { incidents: BTreeMap::new(), faults: VecDeque::new(), started: UtcMicros::MIN, whole_from: UtcMicros::MIN }
+        Self {
+            incidents: BTreeMap::new(),
+            opened_for: BTreeMap::new(),
+            faults: VecDeque::new(),
+            started: UtcMicros::MIN,
+            whole_from: UtcMicros::MIN,
+        }
     }
 }
 
@@ -68,6 +102,14 @@ struct Acknowledged {
     alarm: AlarmId,
 }
 
+#[derive(Deserialize)]
+struct Received {
+    handed: Handed,
+}
+
+/// What an incident is called that no event began.
+const BY_HAND: &str = "incident";
+
 impl Facts {
     /// Takes a record of the node's own journal, each once and in order.
     pub fn take(&mut self, node: NodeId, seen: Seen<'_>) {
@@ -75,15 +117,30 @@ impl Facts {
             "alarm.raised" => {
                 if let Ok(alarm) = serde_json::from_slice::<Alarm>(seen.body) {
                     let (kind, raised) = (alarm.kind.word().to_owned(), alarm.raised);
-                    let incident = Incident { kind, raised, acknowledged: None, arrived: None, closed: None };
-                    self.raise(alarm.id.to_string(), incident, seen.at);
+                    let id = alarm.id.to_string();
+                    if !self.opened_for.contains_key(&id) {
+                        self.raise(id, Incident::new(kind, raised), seen.at);
+                    }
                 }
             }
             "alarm.acknowledged" => {
                 if let Ok(Acknowledged { alarm }) = serde_json::from_slice(seen.body) {
-                    self.step(&alarm.to_string(), |incident| {
-                        incident.acknowledged.get_or_insert(seen.at);
-                    });
+                    self.step(&alarm.to_string(), |incident| earliest(&mut incident.acknowledged, seen.at));
+                }
+            }
+            RECEIVED => {
+                if let Ok(Received { handed: Handed { node: author, seq, told, .. } }) = serde_json::from_slice(seen.body)
+                    && told.home == node
+                {
+                    self.told(told.incident(author, seq).to_string(), &told, seen.at);
+                }
+            }
+            kind if kind.starts_with("incident.") => {
+                // What is another node's incident is in that node's report.
+                if let Ok(told) = serde_json::from_slice::<Told>(seen.body)
+                    && told.home == node
+                {
+                    self.told(told.incident(node, seen.seq).to_string(), &told, seen.at);
                 }
             }
             "node.started" | "node.stopped" => {
@@ -100,8 +157,24 @@ impl Facts {
         }
     }
 
+    fn told(&mut self, id: String, told: &Told, now: UtcMicros) {
+        match &told.what {
+            What::Opened(opening) => {
+                let kind = opening.kind.map_or(BY_HAND, Kind::word).to_owned();
+                let alarm = opening.alarm.map(|alarm| alarm.to_string());
+                // What the alarm knows already is the incident's.
+                let known = alarm.as_ref().and_then(|alarm| self.incidents.remove(alarm));
+                if let Some(alarm) = alarm {
+                    self.opened_for.insert(alarm, id.clone());
+                }
+                self.raise(id, known.unwrap_or_else(|| Incident::new(kind, told.at)), now);
+            }
+            What::Moved { deed, .. } => self.step(&id, |incident| incident.take(deed, told)),
+        }
+    }
+
     /// Takes an incident that begins.
-    pub(super) fn raise(&mut self, id: String, incident: Incident, now: UtcMicros) {
+    fn raise(&mut self, id: String, incident: Incident, now: UtcMicros) {
         self.incidents.entry(id).or_insert(incident);
         if self.incidents.len() > MOST {
             let horizon = now - FOLLOWED;
@@ -117,7 +190,8 @@ impl Facts {
     }
 
     /// Notes what was done with an incident, if it is still followed.
-    pub(super) fn step(&mut self, id: &str, note: impl FnOnce(&mut Incident)) {
+    fn step(&mut self, id: &str, note: impl FnOnce(&mut Incident)) {
+        let id = self.opened_for.get(id).map_or(id, String::as_str);
         if let Some(incident) = self.incidents.get_mut(id) {
             note(incident);
         }
@@ -164,6 +238,8 @@ impl Facts {
     /// Forgets what no day that may still be stated is about.
     pub fn forget(&mut self, before: UtcMicros) {
         self.incidents.retain(|_, incident| incident.raised >= before);
+        let incidents = &self.incidents;
+        self.opened_for.retain(|_, id| incidents.contains_key(id));
         self.faults.retain(|fault| fault.to.is_none_or(|to| to >= before));
     }
 
@@ -177,7 +253,7 @@ impl Facts {
             let steps = [
                 (incident.acknowledged, &mut times.acknowledge),
                 (incident.arrived, &mut times.arrive),
-                (incident.closed, &mut times.close),
+                (incident.closed.filter(|closed| incident.reopened.is_none_or(|again| again < *closed)), &mut times.close),
             ];
             for (at, spread) in steps {
                 if let Some(took) = at.map(|at| at.since(incident.raised)).filter(|took| *took <= FOLLOWED) {

@@ -135,6 +135,42 @@ fn an_incident_counts_on_the_day_it_was_raised_with_what_was_done_later() {
 }
 
 #[test]
+fn an_incident_and_the_alarm_that_opened_it_are_one_and_what_is_done_above_counts_too() {
+    use crate::incidents::{Author, CloseCode, Deed, Handed, IncidentId, Limits, Opening, Priority, Told, What, Who};
+    let id = IncidentId { node: node(1), seq: Seq::new(2) };
+    let by = Author::Person(Who { name: "w".into(), display: "W".into() });
+    let told = |home, secs, what| Told { home, at: at(3, secs), tier: crate::model::Tier::Room, by: by.clone(), what };
+    let limits = Limits { acknowledge_s: 60, verify_s: 60, dispatch_s: 60, arrive_s: 60 };
+    let opening = |alarm: Option<u64>| Opening {
+        number: "1103-0001".into(),
+        priority: Priority::P1,
+        kind: Some(Kind::Fire),
+        text: Default::default(),
+        camera: None,
+        name: String::new(),
+        place: Vec::new(),
+        happened: at(3, 0),
+        event: None,
+        alarm: alarm.map(|n| AlarmId { event: Seq::new(n), rule: serde_json::from_value(json!(1)).expect("a rule") }),
+        limits,
+    };
+    let moved = |secs, deed| told(node(1), secs, What::Moved { incident: id, seen: Default::default(), deed });
+    let above = Handed { at: Seq::new(1), node: node(5), seq: Seq::new(9), told: moved(300, Deed::Arrive) };
+    let facts = facts(&[
+        raised(1, "fire", at(3, 10)),
+        told(node(1), 11, What::Opened(Box::new(opening(Some(1))))).record(at(3, 11)),
+        Record::new(at(3, 310), "incident.received", json!({ "via": node(5), "handed": above })),
+        moved(400, Deed::Close { code: CloseCode::Handled }).record(at(3, 400)),
+        acknowledged(1, at(3, 40)),
+        told(node(6), 50, What::Opened(Box::new(opening(None)))).record(at(3, 50)),
+    ]);
+    let fires = &facts.incidents(november(3).1).0["fire"];
+    assert_eq!(fires.raised, 1, "and another node's is in that node's report");
+    let middle = [&fires.acknowledge, &fires.arrive, &fires.close].map(|of| of.percentile(50));
+    assert_eq!(middle, [Some(30), Some(290), Some(390)]);
+}
+
+#[test]
 fn a_fault_of_a_picture_lasts_until_it_is_good_and_a_restart_does_not_make_two_of_one() {
     let started = |when| Record::new(when, "node.started", json!({}));
     let facts = facts(&[

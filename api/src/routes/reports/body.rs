@@ -252,8 +252,9 @@ impl IncidentsBody {
 
 fn called() -> WordList {
     let kinds = Kind::ALL.iter().map(|kind| (kind.word().to_owned(), words(kind.name().0, kind.name().1)));
+    let by_hand = [("incident".to_owned(), words("人工登记", "opened by hand"))];
     let causes = GapCause::ALL.into_iter().map(|cause| (cause.word().to_owned(), cause_words(cause)));
-    kinds.chain(causes).collect()
+    kinds.chain(causes).chain(by_hand).collect()
 }
 
 fn definitions() -> BTreeMap<&'static str, Words> {
@@ -289,8 +290,8 @@ fn definitions() -> BTreeMap<&'static str, Words> {
         (
             "acknowledge",
             words(
-                "从系统得知到首次确认的用时，取中位数。事件按发生当日归入，31 天内的后续处置会更新当日数字；未处置的不计入用时",
-                "Median time from when the node knew to the first acknowledgement. An incident counts on the day it was raised, also for what is done within 31 days; what was not done has no time",
+                "从系统得知到首次有人确认或处置的用时，取中位数。事件按发生当日归入，31 天内的后续处置会更新当日数字；未处置的不计入用时",
+                "Median time from when the node knew to when somebody first acknowledged it or did something. An incident counts on the day it was raised, also for what is done within 31 days; what was not done has no time",
             ),
         ),
         (
