@@ -103,6 +103,8 @@ const STATES = [
   ["shift note", "/incidents/shift", (page) => page.waitForSelector("select[name=to]")],
   ["health", "/health", (page) => page.waitForSelector("tr[data-camera]")],
   ["ledger", "/health/ledger", shown],
+  ["reports", "/reports", (page) => page.waitForSelector("[data-node]")],
+  ["reports of months by district", "/reports?s=month&l=district&m=online", (page) => page.waitForSelector("tfoot")],
   ["retention", "/health/retention", shown],
   ["holds", "/health/holds?c=1", shown],
   ["erasures", "/health/erasures?c=1", shown],
@@ -163,7 +165,7 @@ test("the register has no violation", async () => {
 
 test("loading, refused and lost pages have no violation", async () => {
   const { page } = browser;
-  const pages = ["/wall", "/playback?c=1", "/events", "/incidents", "/incidents/shift", "/health", "/health/ledger", "/health/retention", "/health/holds", "/admin"];
+  const pages = ["/wall", "/playback?c=1", "/events", "/incidents", "/incidents/shift", "/health", "/health/ledger", "/health/retention", "/health/holds", "/reports", "/admin"];
   const refusal = { code: "busy", state: { zh: "服务器忙", en: "The server is busy" }, remedy: { zh: "请稍后再试", en: "Try again" } };
   const waiting = (route) => (new URL(route.request().url()).pathname === "/api/v1/me" ? route.continue() : undefined);
   const refusing = (route) =>

@@ -37,6 +37,8 @@ import type {
   OrderWish,
   People,
   Purpose,
+  ReportAnswer,
+  ReportWish,
   Retention,
   RuleRate,
   Rules,
@@ -239,6 +241,8 @@ export const api = {
     wanted: { from_us: UtcMicros; to_us: UtcMicros; by: LedgerBy; stream: StreamKind; place?: string; levels?: number },
     signal?: AbortSignal,
   ) => json<Ledger>("GET", `/ledger${query(wanted)}`, undefined, signal, PATIENCE_FOR_SUMS_MS),
+  reports: (wish: ReportWish, signal?: AbortSignal) =>
+    json<ReportAnswer>("GET", `/reports${query(wish)}`, undefined, signal, PATIENCE_FOR_SUMS_MS),
   retention: (signal?: AbortSignal) => json<Retention>("GET", "/retention", undefined, signal),
   holds: (signal?: AbortSignal) => json<Holds>("GET", "/holds", undefined, signal),
   addHold: (wish: OrderWish) => act(json<Hold>("POST", "/holds", wish)),
@@ -269,6 +273,10 @@ export function fetched<T>(result: { data?: T | undefined; error: unknown; dataU
   }
   return { state: "loading" };
 }
+
+/** The same report to take away; that it was is noted. */
+export const reportUrl = (wish: ReportWish, format: "csv" | "html", lang: string) =>
+  `/api/v1/reports.${format}${query({ ...wish, lang })}`;
 
 const socketUrl = (path: string) => `${location.protocol === "https:" ? "wss:" : "ws:"}//${location.host}/api/v1${path}`;
 export const mediaUrl = () => socketUrl("/media");

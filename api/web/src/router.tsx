@@ -8,6 +8,7 @@ import { readIncidents } from "./incidents/address";
 import { readLedger, readOrder } from "./keeping/address";
 import { readPlayback } from "./playback/address";
 import { readRecords } from "./records/address";
+import { readReports } from "./reports/address";
 import { Shell } from "./shell/Shell";
 import styles from "./shell/Shell.module.css";
 import { readWall } from "./wall/address";
@@ -105,6 +106,13 @@ export const recordsRoute = createRoute({
   component: lazyRouteComponent(() => import("./records/Records"), "Records"),
 });
 
+export const reportsRoute = createRoute({
+  getParentRoute: () => root,
+  path: "/reports",
+  validateSearch: readReports,
+  component: lazyRouteComponent(() => import("./reports/Reports"), "Reports"),
+});
+
 export const adminRoute = createRoute({
   getParentRoute: () => root,
   path: "/admin",
@@ -137,6 +145,7 @@ export const router = createRouter({
     incidentsRoute,
     shiftRoute,
     recordsRoute,
+    reportsRoute,
     adminRoute,
   ]),
   parseSearch,

@@ -586,3 +586,70 @@ export type EventsWish = {
   facets?: 1;
   histogram_s?: number | undefined;
 };
+
+export type ReportStep = "day" | "week" | "month";
+export type ReportLevel = "room" | "subdistrict" | "district";
+export type ReportMeasure = "completeness" | "online" | "retention" | "faults" | "acknowledge";
+/** Of those that came so far. */
+export type ReportTook = { count: number; median_s: number | null; p95_s: number | null };
+export type ReportIncidents = {
+  /** null: all kinds. */
+  kind: string | null;
+  raised: number;
+  acknowledge: ReportTook;
+  arrive: ReportTook;
+  close: ReportTook;
+};
+/** Microseconds and counts, summed over rooms and days. */
+export type ReportFigures = {
+  cameras: number;
+  expected_us: number;
+  recorded_us: number;
+  watched_us: number;
+  online_us: number;
+  promised_us: number;
+  kept_us: number;
+  short: number;
+  gaps_us?: Record<string, number>;
+  faults?: Record<string, number>;
+  faulty_us: number;
+};
+export type ReportRow = {
+  /** null: all together. */
+  node: string | null;
+  name: string;
+  days: number;
+  /** Days that are under way. */
+  running: number;
+  missing: string[];
+  figures: ReportFigures;
+  /** Left out where there is nothing to divide by. */
+  values: Partial<Record<ReportMeasure, number>>;
+  ranks: Partial<Record<ReportMeasure, number>>;
+  all: ReportIncidents;
+  incidents: ReportIncidents[];
+};
+export type ReportPeriod = { from: string; to: string; rows: ReportRow[]; total: ReportRow };
+export type ReportRoom = {
+  node: string;
+  name: string;
+  above: string;
+  above_name: string;
+  covered_to_us: UtcMicros | null;
+  current: boolean;
+  reason: { code: string; state: Both; remedy: Both; grave: boolean } | null;
+};
+export type ReportAnswer = {
+  from: string;
+  to: string;
+  step: ReportStep;
+  level: ReportLevel;
+  name: string;
+  zone: string;
+  as_of_us: UtcMicros;
+  definitions: Record<string, Both>;
+  words: Record<string, Both>;
+  periods: ReportPeriod[];
+  rooms: ReportRoom[];
+};
+export type ReportWish = { from: string; to: string; step: ReportStep; level: ReportLevel; under?: string };

@@ -2,10 +2,11 @@
 import { useSettings } from "../settings";
 import { en as enPage } from "./en";
 import * as incidents from "./incidents";
+import { reportsEn, reportsZh } from "./reports";
 import { zh as zhPage } from "./zh";
 
-export const zh = { ...zhPage, ...incidents.zh };
-export const en = { ...enPage, ...incidents.en };
+export const zh = { ...zhPage, ...incidents.zh, ...reportsZh };
+export const en = { ...enPage, ...incidents.en, ...reportsEn };
 
 export type Language = "zh" | "en";
 /** A sentence that the node wrote in both languages. */

@@ -15,6 +15,7 @@ const TITLES: Record<Scope, Key> = {
   wall: "nav_wall",
   playback: "nav_playback",
   events: "nav_events",
+  reports: "nav_reports",
 };
 
 export function KeySheet({ onClose }: { onClose(): void }) {

@@ -10,6 +10,7 @@ const health = "M2 10.5h4l2-5 3.5 9 2-4H18";
 const admin = "M4 6h12M4 14h12M8 4v4M12 12v4";
 const events = "M8.5 3a5.5 5.5 0 1 1 0 11a5.5 5.5 0 0 1 0-11M12.5 12.5l4.5 4.5";
 const incidents = "M4 4h9l3 3v9H4zM7 9h6M7 12h4";
+const reports = "M4 16V4M4 16h13M7.5 13v-4M11 13V6M14.5 13v-2";
 const records = "M5 3h10v14H5zM8 7h4M8 10h4M8 13h2.5";
 
 /** The pages this person may open. */
@@ -40,6 +41,10 @@ export function Rail({ me }: { me: Me }) {
       <Link to="/health">
         <Icon path={health} />
         {words("nav_health")}
+      </Link>
+      <Link to="/reports">
+        <Icon path={reports} />
+        {words("nav_reports")}
       </Link>
       {mayReadRegister(me) && (
         <Link to="/records">

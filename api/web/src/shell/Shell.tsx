@@ -68,8 +68,8 @@ export function Shell() {
 function Everywhere({ me, onHelp }: { me: Me; onHelp(): void }) {
   const router = useRouter();
   /** Whoever may not open a page is not led to it by a key either. */
-  const to = (path: "/wall" | "/playback" | "/events" | "/incidents" | "/health" | "/records" | "/admin", may = true) =>
-    may && router.navigate({ to: path });
+  type Path = "/wall" | "/playback" | "/events" | "/incidents" | "/health" | "/records" | "/reports" | "/admin";
+  const to = (path: Path, may = true) => may && router.navigate({ to: path });
   useKeyTable("anywhere", {
     help: onHelp,
     wall: () => to("/wall", mayWatch(me)),
@@ -78,6 +78,7 @@ function Everywhere({ me, onHelp }: { me: Me; onHelp(): void }) {
     incidents: () => to("/incidents"),
     health: () => to("/health"),
     records: () => to("/records", mayReadRegister(me)),
+    reports: () => to("/reports"),
     admin: () => to("/admin", mayAdminister(me)),
     fullscreen() {
       // A browser may refuse (a kiosk is full-screen already); then nothing changes.

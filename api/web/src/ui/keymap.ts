@@ -17,6 +17,7 @@ export const KEYMAP = {
     { act: "incidents", keys: ["KeyG KeyI"], says: "nav_incidents" },
     { act: "health", keys: ["KeyG KeyH"], says: "nav_health" },
     { act: "records", keys: ["KeyG KeyR"], says: "nav_records" },
+    { act: "reports", keys: ["KeyG KeyS"], says: "nav_reports" },
     { act: "admin", keys: ["KeyG KeyA"], says: "nav_admin" },
     { act: "fullscreen", keys: ["KeyF"], says: "keys_fullscreen" },
     { act: "up", keys: ["Escape"], says: "keys_up" },
@@ -95,6 +96,13 @@ export const KEYMAP = {
     { act: "view", keys: ["KeyV"], says: "keys_event_view" },
     { act: "range", keys: ["Digit"], says: "keys_range" },
     { act: "newest", keys: ["Period"], says: "keys_newest" },
+  ],
+  reports: [
+    { act: "previous", keys: ["BracketLeft"], says: "reports_previous" },
+    { act: "next", keys: ["BracketRight"], says: "reports_next" },
+    { act: "step", keys: ["KeyT"], says: "reports_step" },
+    { act: "measure", keys: ["KeyM"], says: "reports_measure" },
+    { act: "print", keys: ["KeyP"], says: "reports_print" },
   ],
 } as const satisfies Record<string, readonly Binding[]>;
 

@@ -19,6 +19,7 @@ function acts(heard: (act: string) => unknown): Acts<"anywhere"> {
     incidents: told("incidents"),
     health: told("health"),
     records: told("records"),
+    reports: told("reports"),
     admin: told("admin"),
     fullscreen: told("fullscreen"),
     up: told("up"),
