@@ -20,8 +20,9 @@ use axum::{
 };
 use index::{
     access::{AccessRequest, Action, AdmitError, Denied, Extent, Grant, Permit, Person, Purpose},
-    cameras::{Entry, Removed},
+    cameras::{Entry, Managed, Removed},
     model::{Camera, CameraId, StreamId, StreamKind, Window},
+    site::Located,
 };
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -169,6 +170,11 @@ impl Authority {
     /// As [`Authority::person`].
     pub fn cameras(&self) -> Result<Vec<Entry>, Refusal> {
         let person = self.person()?;
+        if let Some(site) = &self.node.site {
+            let view = site.view();
+            let mine = view.list().filter(|located| person.may(Action::ListCameras, Some(&located.camera)).is_ok());
+            return Ok(mine.map(|located| entry_below(located)).collect());
+        }
         let mut cameras = self.node.catalogue.list();
         cameras.retain(|entry| person.may(Action::ListCameras, Some(&entry.camera)).is_ok());
         Ok(cameras)
@@ -180,7 +186,10 @@ impl Authority {
     /// As [`Authority::person`].
     pub fn removed_cameras(&self) -> Result<Vec<Removed>, Refusal> {
         let person = self.person()?;
-        let mut removed = self.node.catalogue.removed();
+        let mut removed = match &self.node.site {
+            Some(site) => site.view().removed().filter_map(|gone| removed_below(gone)).collect(),
+            None => self.node.catalogue.removed(),
+        };
         removed.retain(|gone| person.may(Action::ListCameras, Some(&gone.camera)).is_ok());
         Ok(removed)
     }
@@ -300,6 +309,16 @@ impl<S: Send + Sync> FromRequestParts<S> for Authority {
     }
 }
 
+/// A camera of a node below, as this centre lists it.
+fn entry_below(located: &Located) -> Entry {
+    let (camera, initials) = (located.camera.clone(), located.initials.clone());
+    Entry { camera, managed: Managed::Below, has_password: false, verdict: None, initials }
+}
+
+fn removed_below(located: &Located) -> Option<Removed> {
+    Some(Removed { camera: located.camera.clone(), at: located.removed? })
+}
+
 fn cookie(headers: &HeaderMap) -> Option<&str> {
     let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
     cookies.flat_map(|line| line.split(';')).find_map(|pair| pair.trim().strip_prefix(COOKIE)?.strip_prefix('='))
@@ -328,6 +347,7 @@ fn denied(why: Denied) -> Refusal {
     match why {
         Denied::PasswordMustChange => Refusal::password_change_due(),
         Denied::Scope(_) => Refusal::not_found("该摄像机", "camera"),
+        Denied::Room(no) => Refusal::room_denied(no),
         Denied::AuditorApart | Denied::Role(_) | Denied::WholeSite(_) => Refusal::not_allowed(why.to_string()).on(why.code()),
     }
 }

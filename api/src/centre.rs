@@ -39,6 +39,7 @@ use index::{
     node::StateDir,
     reports::Reports,
     seal::NodeKey,
+    site::Site,
 };
 use ingest::{AddressPolicy, DriverMemory, Ingest, IngestSetup};
 use std::{net::SocketAddr, sync::Arc};
@@ -179,6 +180,11 @@ fn build(
     let key = NodeKey::open_or_create(&state.key()).context("open the node's key")?;
     let catalogue = Cameras::open(&state.cameras(), key, Arc::clone(&journal), Vec::new());
     let catalogue = Arc::new(catalogue.context("open the camera catalogue")?);
+    let cameras_changed = watch::Sender::default();
+    let (tell, names, copies) = (cameras_changed.clone(), Arc::clone(&below), Arc::clone(&below.copies));
+    let told = move || tell.send_modify(|count: &mut u64| *count += 1);
+    let site = Site::open(&state.site(), Arc::clone(&journal), copies, Box::new(move || names.roster.paths()), told);
+    let site = site.context("start the thread of the site tree")?;
     let exports = Exports::open(state.path().join("exports")).context("open the directory of exports")?;
     let store = Store::open(room::store_setup(&config, state), Arc::clone(&journal)).context("open the footage store")?;
     let motion = Motion::open(&state.motion(), Arc::clone(&store) as Arc<dyn Footage>).context("open what is kept of motion")?;
@@ -206,7 +212,7 @@ fn build(
         passwords: Passwords::new(HASHES_AT_ONCE),
         figures: Figures::default(),
         reads: Reads::default(),
-        cameras_changed: watch::Sender::default(),
+        cameras_changed,
         throttle: std::sync::Mutex::default(),
         accounts: Arc::new(accounts),
         config,
@@ -217,6 +223,7 @@ fn build(
         reports: Arc::new(reports),
         metadata: Arc::new(metadata),
         below: Some(below),
+        site: Some(Arc::new(site)),
         commits,
         alarms: Arc::new(alarms),
         incidents: Arc::new(incidents),

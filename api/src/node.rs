@@ -27,6 +27,7 @@ use index::{
     model::{Camera, CameraId, NodeId, UtcMicros},
     motion::Motion,
     reports::Reports,
+    site::Site,
 };
 use ingest::Ingest;
 use std::sync::{
@@ -83,6 +84,8 @@ pub struct Node {
     pub register: Arc<Register>,
     /// What a centre has of the nodes below it; `None` in a room.
     pub below: Option<Arc<Below>>,
+    /// The cameras below a centre, by where they stand; `None` in a room.
+    pub site: Option<Arc<Site>>,
     /// Who may sign in.
     pub accounts: Arc<Accounts>,
     /// Slows down whoever tries passwords.
@@ -160,14 +163,36 @@ impl Node {
     /// One camera.
     #[must_use]
     pub fn camera(&self, id: CameraId) -> Option<Camera> {
-        self.catalogue.get(id).map(|entry| entry.camera)
+        match &self.site {
+            Some(site) => site.view().get(id).filter(|located| located.removed.is_none()).map(|located| located.camera.clone()),
+            None => self.catalogue.get(id).map(|entry| entry.camera),
+        }
+    }
+
+    /// Which node has a camera, and the camera, also one that is no longer recorded: this node itself, or one below.
+    #[must_use]
+    pub fn locate(&self, id: CameraId) -> Option<(NodeId, Camera)> {
+        match &self.site {
+            Some(site) => site.locate(id),
+            None => self.camera_ever(id).map(|camera| (self.id, camera)),
+        }
     }
 
     /// One camera, also one that is no longer recorded, or at a centre one of a room below: what it left is looked at under the rights that hold where it stood.
     #[must_use]
     pub fn camera_ever(&self, id: CameraId) -> Option<Camera> {
-        let here = self.camera(id).or_else(|| self.catalogue.get_removed(id).map(|gone| gone.camera));
-        here.or_else(|| self.below.as_ref()?.places.known(id).map(|(_, camera)| camera))
+        match &self.site {
+            Some(site) => site.locate(id).map(|(_, camera)| camera).or_else(|| self.told_of(id)),
+            None => self.camera(id).or_else(|| self.catalogue.get_removed(id).map(|gone| gone.camera)),
+        }
+    }
+
+    /// A camera that a room below was asked for and whose record is not here yet, in the same tree.
+    fn told_of(&self, id: CameraId) -> Option<Camera> {
+        let below = self.below.as_ref()?;
+        let (room, mut camera) = below.places.known(id)?;
+        camera.place.splice(0..0, below.roster.paths().remove(&room)?);
+        Some(camera)
     }
 
     /// Hands ingest the cameras that the catalogue now holds. Cameras that did not change lose nothing.
@@ -195,6 +220,9 @@ impl Node {
             // What cameras told is made durable before the journal ends.
             // It writes when a clock is over.
             parts.incidents.close();
+            if let Some(site) = &parts.site {
+                site.close();
+            }
             parts.metadata.close();
             parts.store.close();
             parts.motion.close();

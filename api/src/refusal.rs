@@ -8,6 +8,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use index::access::RoomDenied;
 use serde::Serialize;
 use std::borrow::Cow;
 use utoipa::ToSchema;
@@ -138,6 +139,18 @@ impl Refusal {
             "not_found",
             words(format!("找不到{what_zh}"), format!("There is no such {what_en}")),
             words("请核对编号", "Check the number"),
+        )
+    }
+
+    /// 403: the room that has a camera says no to a node above, by which rule.
+    #[must_use]
+    pub fn room_denied(no: RoomDenied) -> Self {
+        let (zh, en) = no.words();
+        Self::new(
+            StatusCode::FORBIDDEN,
+            no.code(),
+            words(zh, en),
+            words("如有需要，请向该监控室管理员申请授权", "If it is needed, ask an administrator of that room for a grant"),
         )
     }
 

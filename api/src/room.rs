@@ -40,6 +40,7 @@ use index::{
     node::StateDir,
     reports::Reports,
     seal::NodeKey,
+    site,
 };
 use ingest::{AddressPolicy, CameraEvent, DriverMemory, Ingest, IngestSetup, picture::PictureSetup};
 use std::{
@@ -184,6 +185,7 @@ impl Room {
             reports: Arc::new(reports),
             metadata,
             below: None,
+            site: None,
             commits,
             alarms: Arc::new(alarms),
             incidents: Arc::new(incidents),
@@ -209,6 +211,10 @@ impl Room {
         let desk = desk.answering(Arc::clone(&answers));
         let above = CancellationToken::new();
         tokio::spawn(link::above::serve(state.link(), node.config.nats_server.clone(), node.id, Arc::new(desk), above.clone()));
+        let (file, journal, cameras) = (state.site(), Arc::clone(&node.journal), Arc::clone(&node.catalogue));
+        // The first time it reads the whole journal: nothing waits for it.
+        let settling = std::thread::Builder::new().name("settle".into()).spawn(move || state_cameras(&file, &journal, &cameras));
+        drop(settling.context("start the thread that states the cameras")?);
         let gaps = Gaps::open(&state.gaps(), &node.journal, UtcMicros::now());
         let sweeping = [
             tokio::spawn(sweep(node.clone())),
@@ -459,6 +465,15 @@ impl DriverMemory for Memory {
 
     fn remember(&self, camera: CameraId, driver: Driver) {
         self.0.remember(camera, driver);
+    }
+}
+
+/// Has the journal say which cameras there are, for the nodes above.
+fn state_cameras(file: &Path, journal: &Journal, cameras: &Cameras) {
+    match site::settle(file, journal, cameras) {
+        Ok(stated) if stated => tracing::info!("the journal now says which cameras this node has"),
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%error, "nodes above may not know all cameras until the next start"),
     }
 }
 

@@ -121,16 +121,29 @@ impl Node {
 
     /// Somebody signed in for a purpose.
     async fn sign_in(&self, one_time: &str) -> reqwest::Client {
+        self.sign_in_as("li", one_time).await
+    }
+
+    async fn sign_in_as(&self, name: &str, one_time: &str) -> reqwest::Client {
         let client = self.client().await;
         let post = |path: &str, body: Value| client.post(self.url(path)).header("x-haohe", "1").json(&body).send();
-        let first = post("/api/v1/login", json!({ "name": "li", "password": one_time })).await.expect("an answer");
+        let first = post("/api/v1/login", json!({ "name": name, "password": one_time })).await.expect("an answer");
         assert_eq!(first.status(), 200);
         let change = json!({ "old": one_time, "new": PASSWORD });
         assert!(post("/api/v1/me/password", change).await.expect("an answer").status().is_success());
         let purpose = json!({ "category": "duty", "text": "夜间巡查" });
-        let again = post("/api/v1/login", json!({ "name": "li", "password": PASSWORD, "purpose": purpose })).await;
+        let again = post("/api/v1/login", json!({ "name": name, "password": PASSWORD, "purpose": purpose })).await;
         assert_eq!(again.expect("an answer").status(), 200);
         client
+    }
+
+    /// Somebody whom an administrator gave a part of the tree.
+    async fn with_scope(&self, admin: &reqwest::Client, name: &str, place: &[&str]) -> reqwest::Client {
+        let wish = json!({ "name": name, "unit": "分中心", "roles": ["operator"], "scopes": [{ "place": place }] });
+        let added = admin.post(self.url("/api/v1/people")).header("x-haohe", "1").json(&wish).send().await.expect("an answer");
+        assert_eq!(added.status(), 201);
+        let added: Value = added.json().await.expect("JSON");
+        self.sign_in_as(name, added["one_time_password"].as_str().expect("a password")).await
     }
 
     async fn report(&self, client: &reqwest::Client, id: &str) {
@@ -233,6 +246,25 @@ async fn what_happens_in_a_room_is_found_in_the_district_and_a_room_that_is_gone
     assert!(metrics.contains("haohe_nodes_below{state=\"current\"} 2"), "{metrics}");
     let elsewhere = format!("{search}&nodes={}", sub.id());
     assert_eq!(get(&district, &person, &elsewhere).await["events"], json!([]));
+
+    // The room's camera stands in the district's tree; whoever has that part of it finds what is in it, and nobody else does.
+    let cameras = get(&district, &person, "/api/v1/cameras").await;
+    let camera = &cameras["cameras"][0];
+    assert_eq!(camera["place"], json!(["东苑街道分中心", "东苑社区监控室", "东苑"]), "{cameras}");
+    assert_eq!((camera["id"].as_u64(), &camera["node"]), (Some(1007), &json!(room.id().to_string())));
+    assert!(!cameras.to_string().contains("rtsp://"), "no address: {cameras}");
+    let inside = district.with_scope(&person, "wang", &["东苑街道分中心"]).await;
+    let outside = district.with_scope(&person, "zhao", &["西苑街道分中心"]).await;
+    for (who, found) in [(&inside, 1), (&outside, 0)] {
+        assert_eq!(crossings(&get(&district, who, search).await, &room), found);
+        let placed = format!("{search}&place=东苑街道分中心/东苑社区监控室/东苑");
+        assert_eq!(crossings(&get(&district, who, &placed).await, &room), found);
+        assert_eq!(get(&district, who, "/api/v1/cameras").await["cameras"].as_array().map(Vec::len), Some(found));
+        let tree = get(&district, who, "/api/v1/tree").await;
+        assert_eq!(tree["children"].as_array().map(Vec::len), Some(found), "{tree}");
+    }
+    let nowhere = format!("{search}&place=西苑街道分中心");
+    assert_eq!(crossings(&get(&district, &person, &nowhere).await, &room), 0);
 
     // What only rooms have is refused in words, never empty.
     let refused = get(&district, &person, "/api/v1/alarms").await;

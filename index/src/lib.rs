@@ -17,5 +17,6 @@ pub mod motion;
 pub mod node;
 pub mod reports;
 pub mod seal;
+pub mod site;
 
 pub use durable::FileError;

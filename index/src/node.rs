@@ -107,6 +107,12 @@ impl StateDir {
         self.path.join("link")
     }
 
+    /// The file that it is kept in which cameras the journals tell of.
+    #[must_use]
+    pub fn site(&self) -> PathBuf {
+        self.path.join("site.json")
+    }
+
     /// Where the index of events lives.
     #[must_use]
     pub fn events(&self) -> PathBuf {

@@ -75,6 +75,29 @@ impl Roster {
         self.lock().known.values().cloned().collect()
     }
 
+    /// Where each node stands in the tree below here: under the centre between, if there is one, and its own name. Of nodes that are called
+    /// the same in one place, each has the beginning of its number behind its name.
+    #[must_use]
+    pub fn paths(&self) -> BTreeMap<NodeId, Vec<String>> {
+        let inner = self.lock();
+        let mut called: BTreeMap<(NodeId, &str), usize> = BTreeMap::new();
+        let around = |known: &Known| if known.via == known.named.node { NodeId::from_bytes([0; 16]) } else { known.via };
+        for known in inner.known.values() {
+            *called.entry((around(known), known.named.name.as_str())).or_default() += 1;
+        }
+        let name = |known: &Known| {
+            let Known { named, .. } = known;
+            let alone = called.get(&(around(known), named.name.as_str())).is_none_or(|all| *all == 1);
+            let number = named.node.to_string();
+            if alone { named.name.clone() } else { format!("{} {}", named.name, &number[..8]) }
+        };
+        let path = |known: &Known| {
+            let between = inner.known.get(&known.via).filter(|_| known.via != known.named.node);
+            between.map(name).into_iter().chain([name(known)]).collect()
+        };
+        inner.known.iter().map(|(node, known)| (*node, path(known))).collect()
+    }
+
     /// Those of a neighbour's offers that it answers for.
     pub fn fed_by(&self, peer: Peer, offers: Vec<Offered>) -> Vec<Offered> {
         let mut inner = self.lock();

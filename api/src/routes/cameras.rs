@@ -1,5 +1,7 @@
 //! `/api/v1/cameras`: which cameras there are, how their streams do, and changing them.
 
+mod below;
+
 use super::wire::{camera_id, json, sentence};
 use crate::{
     authority::Authority,
@@ -9,7 +11,7 @@ use crate::{
 use axum::{Json, body::Bytes, extract::Path, http::StatusCode};
 use index::{
     access::Action,
-    cameras::{CamerasError, Entry, Managed, Password, Removed, initials},
+    cameras::{CamerasError, Entry, Managed, Password, Removed, initials, pinyin},
     footage::StreamSummary,
     model::{
         AudioBasis, Camera, CameraAddress, CameraId, Credentials, DeviceAddress, Driver, Priority, RetentionClass, Secret,
@@ -27,6 +29,8 @@ pub(super) struct CameraList {
     cameras: Vec<CameraBody>,
     /// Those that are no longer recorded, and of which footage is left: it plays as any other.
     removed: Vec<RemovedBody>,
+    /// Numbers that several nodes below use: each means one camera here, and the others are listed under none.
+    clashes: Vec<below::ClashBody>,
     /// When this was true.
     as_of_us: i64,
 }
@@ -40,6 +44,10 @@ pub(super) struct CameraBody {
     place: Vec<String>,
     /// The initials of its name in pinyin, for search.
     initials: String,
+    /// Its name in pinyin, for search.
+    pinyin: String,
+    /// In a centre, the node that has it; the names before its own place are those of nodes.
+    node: Option<String>,
     enabled: bool,
     /// `standard` or `key_target`.
     #[schema(value_type = String)]
@@ -62,7 +70,7 @@ pub(super) struct CameraBody {
     audio: Option<String>,
     /// Whether a user name and password are known.
     has_password: bool,
-    /// `api` or `config`: where it can be changed.
+    /// `api`, `config`, or `below`: where it can be changed.
     managed: &'static str,
     streams: Vec<StreamBody>,
 }
@@ -122,7 +130,7 @@ pub(super) struct StreamBody {
 /// Where a stream's session stands.
 #[derive(Serialize, ToSchema)]
 pub(super) struct StateBody {
-    /// `connecting`, `playing`, `backing_off` or `paused`.
+    /// `connecting`, `playing`, `backing_off` or `paused`; in a centre as its node last told, `untold` where it did not.
     word: &'static str,
     since_us: i64,
     /// Why it is backing off: a gap cause.
@@ -206,11 +214,14 @@ impl CameraWish {
 #[utoipa::path(get, path = "/api/v1/cameras", responses((status = 200, body = CameraList), (status = 403, body = Refusal)))]
 pub(super) async fn list(authority: Authority) -> Result<Json<CameraList>, Refusal> {
     let node = authority.node();
+    if node.site.is_some() {
+        return below::list(&authority).map(Json);
+    }
     let shows_address = authority.person()?.may(Action::ChangeCameras, None).is_ok();
     let statuses = statuses(node);
     let now = UtcMicros::now();
     let cameras = authority.cameras()?.into_iter().map(|entry| body(node, entry, &statuses, shows_address, now)).collect();
-    Ok(Json(CameraList { cameras, removed: removed(&authority)?, as_of_us: now.as_micros() }))
+    Ok(Json(CameraList { cameras, removed: removed(&authority)?, clashes: Vec::new(), as_of_us: now.as_micros() }))
 }
 
 fn removed(authority: &Authority) -> Result<Vec<RemovedBody>, Refusal> {
@@ -275,6 +286,8 @@ fn body(
     CameraBody {
         streams: streams.collect(),
         id: camera.id,
+        pinyin: pinyin(&camera.name),
+        node: None,
         name: camera.name,
         place: camera.place,
         initials: entry.initials,
@@ -290,6 +303,7 @@ fn body(
         managed: match entry.managed {
             Managed::Api => "api",
             Managed::Config => "config",
+            Managed::Below => "below",
         },
     }
 }

@@ -13,12 +13,13 @@ use super::{
 use crate::{authority::Authority, refusal::Refusal};
 use axum::{Json, extract::Query};
 use index::{
-    access::Person,
+    access::{Action, Person},
     events::{Answer, AskError, Kept, Kind, Question, Reach, Region, Severity, Text},
-    model::{CameraId, UtcMicros, Window},
+    model::{CameraId, NodeId, UtcMicros, Window},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use utoipa::{IntoParams, ToSchema};
 
 /// How far back a question reaches that does not say.
@@ -141,7 +142,7 @@ pub(super) struct KindBody {
 #[utoipa::path(get, path = "/api/v1/events", params(EventsQuery),
     responses((status = 200, body = EventsBody), (status = 400, body = Refusal), (status = 403, body = Refusal)))]
 pub(super) async fn find(authority: Authority, Query(query): Query<EventsQuery>) -> Result<Json<EventsBody>, Refusal> {
-    let question = question(&query, reach(&authority)?, UtcMicros::now())?;
+    let question = below_place(&authority, question(&query, reach(&authority)?, UtcMicros::now())?);
     authority.purpose()?;
     if question.before.is_none() {
         authority.note_search(question.window, described(&query)).await?;
@@ -172,7 +173,29 @@ pub(super) fn reach(authority: &Authority) -> Result<Reach, Refusal> {
     if person.reaches_everything() {
         return Ok(Reach::Everything);
     }
+    if let Some(site) = &authority.node().site {
+        let view = site.view();
+        let mine = view.list().filter(|located| person.may(Action::ListCameras, Some(&located.camera)).is_ok());
+        let cameras = mine.map(|located| located.camera.id).collect();
+        let elsewhere = view.elsewhere(&cameras);
+        return Ok(Reach::Below { cameras, elsewhere });
+    }
     Ok(Reach::Cameras(authority.cameras()?.into_iter().map(|entry| entry.camera.id).collect()))
+}
+
+/// In a centre a place begins with nodes: asked for are their events, and what the rest of the place names within them.
+fn below_place(authority: &Authority, mut question: Question) -> Question {
+    let Some(site) = &authority.node().site else { return question };
+    if question.under.is_empty() {
+        return question;
+    }
+    let (nodes, rest) = site.view().nodes_of(&question.under);
+    let both: BTreeSet<NodeId> =
+        if question.nodes.is_empty() { nodes } else { question.nodes.intersection(&nodes).copied().collect() };
+    // A place that no node below is in: nothing happened there.
+    question.nodes = if both.is_empty() { [NodeId::from_bytes([0; 16])].into() } else { both };
+    question.under = rest;
+    question
 }
 
 fn question(query: &EventsQuery, reach: Reach, now: UtcMicros) -> Result<Question, Refusal> {

@@ -12,6 +12,7 @@
 //! Rules by number are those of Decree 799 and its companions as this system reads them: A1 a record before the first byte,
 //! A2 a purpose in words, Z1 scope, Z3 roles apart.
 
+pub mod above;
 mod permit;
 mod person;
 mod policy;
@@ -19,6 +20,7 @@ mod purpose;
 mod records;
 mod register;
 
+pub use above::{AboveGrant, AbovePolicy, AskedFrom, Asker, RoomDenied};
 pub use permit::{Extent, Permit, Span};
 pub use person::{Actor, Person, Role, Scope};
 pub use policy::{Action, Denied, Grant};

@@ -1,6 +1,6 @@
 //! The one place that decides. Pure: a person, an action and a camera in, a grant or a reason out.
 
-use super::{Person, Role};
+use super::{AskedFrom, Person, Role, RoomDenied};
 use crate::model::{Camera, CameraId};
 use serde::{Deserialize, Serialize};
 
@@ -143,6 +143,9 @@ pub enum Denied {
     /// The action concerns the whole node, and the person's scope is a part of it.
     #[error("{} needs the whole site as scope", .0.word())]
     WholeSite(Action),
+    /// The room that has the camera says no to whoever asks from above.
+    #[error(transparent)]
+    Room(#[from] RoomDenied),
 }
 
 impl Denied {
@@ -155,6 +158,7 @@ impl Denied {
             Self::Role(_) => "role_missing",
             Self::Scope(_) => "outside_scope",
             Self::WholeSite(_) => "whole_site_needed",
+            Self::Room(no) => no.code(),
         }
     }
 }
@@ -166,9 +170,21 @@ pub struct Grant {
     person: Person,
     action: Action,
     cameras: Vec<CameraId>,
+    asked_from: Option<AskedFrom>,
 }
 
 impl Grant {
+    /// Only for the room's policy about nodes above.
+    pub(super) fn from_above(person: Person, action: Action, cameras: Vec<CameraId>, asked_from: AskedFrom) -> Self {
+        Self { person, action, cameras, asked_from: Some(asked_from) }
+    }
+
+    /// The node above that the person asked from; `None` for whoever is signed in here.
+    #[must_use]
+    pub fn asked_from(&self) -> Option<&AskedFrom> {
+        self.asked_from.as_ref()
+    }
+
     /// Who asked.
     #[must_use]
     pub fn person(&self) -> &Person {
@@ -182,8 +198,8 @@ impl Grant {
     }
 
     /// The grant turned into the record of its use.
-    pub(super) fn spend(self) -> (Person, Action) {
-        (self.person, self.action)
+    pub(super) fn spend(self) -> (Person, Action, Option<AskedFrom>) {
+        (self.person, self.action, self.asked_from)
     }
 
     /// For which cameras; none if the question was not about one.
@@ -224,6 +240,7 @@ impl Person {
         if let Some(outside) = cameras.iter().find(|camera| !self.reaches(camera)) {
             return Err(Denied::Scope(outside.id));
         }
-        Ok(Grant { person: self.clone(), action, cameras: cameras.iter().map(|camera| camera.id).collect() })
+        let cameras = cameras.iter().map(|camera| camera.id).collect();
+        Ok(Grant { person: self.clone(), action, cameras, asked_from: None })
     }
 }

@@ -1,6 +1,6 @@
 //! The register as auditors read it: a projection of the journal's access records, newest first.
 
-use super::{Action, Category, Extent, Span};
+use super::{Action, AskedFrom, Category, Extent, Span};
 use crate::journal::{Journal, JournalError, Seq};
 use crate::model::{CameraId, StreamId, UtcMicros, Window};
 use serde::{Deserialize, Serialize};
@@ -60,6 +60,9 @@ pub struct Began {
     /// Why it was refused: a code of [`super::Denied`]. `None` if it was admitted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
+    /// The node above that it was asked from; `None` if here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_from: Option<AskedFrom>,
 }
 
 /// How an access ended.

@@ -1,11 +1,11 @@
 //! The register of accesses: the record first, then the permit.
 
 use super::records::{self, AccessEnd, AccessRecord, Began, Ended, Fact, MAX_PAGE, Page, Projection};
-use super::{Action, Denied, Extent, Filter, Grant, Permit, Person, Purpose, Span};
+use super::{Action, Asker, Denied, Extent, Filter, Grant, Permit, Person, Purpose, RoomDenied, Span};
 use crate::journal::{Journal, JournalError, Record, Seq};
 use crate::model::{CameraId, StreamId, UtcMicros};
 use std::{
-    net::IpAddr,
+    net::{IpAddr, Ipv4Addr},
     sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
 };
 
@@ -108,11 +108,12 @@ impl Register {
         }
         self.pay();
         let AccessRequest { login, from, extent, purpose } = request;
-        let (person, action) = grant.spend();
+        let (person, action, asked_from) = grant.spend();
         let began = Began {
             category: Some(purpose.category()),
             text: purpose.text().to_owned(),
             case: purpose.case().map(str::to_owned),
+            asked_from,
             ..began(action, &person, login, from, &extent)
         };
         let register = Arc::clone(self);
@@ -131,12 +132,13 @@ impl Register {
         then: impl FnOnce(Result<Seq, JournalError>) + Send + 'static,
     ) {
         let AccessRequest { login, from, extent, purpose } = request;
-        let (person, action) = grant.spend();
+        let (person, action, asked_from) = grant.spend();
         let began = Began {
             category: Some(purpose.category()),
             text: purpose.text().to_owned(),
             case: purpose.case().map(str::to_owned),
             question: Some(question),
+            asked_from,
             ..began(action, &person, login, from, &extent)
         };
         self.write_began(began, then);
@@ -148,6 +150,31 @@ impl Register {
         self.write_began(began, |result| {
             if let Err(error) = result {
                 tracing::warn!(%error, "a refused access could not be noted");
+            }
+        });
+    }
+
+    /// Notes that this room said no to somebody at a node above. Returns at once; the record follows.
+    pub fn refuse_from_above(&self, action: Action, asker: &Asker, extent: &Extent, no: RoomDenied) {
+        let began = Began {
+            action,
+            person: asker.person.clone(),
+            display: asker.person.clone(),
+            unit: asker.unit.clone(),
+            login: String::new(),
+            from: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            streams: extent.streams.clone(),
+            span: extent.span,
+            category: Some(asker.purpose.category()),
+            text: asker.purpose.text().to_owned(),
+            case: asker.purpose.case().map(str::to_owned),
+            question: None,
+            refused: Some(no.code().to_owned()),
+            asked_from: Some(asker.from_node()),
+        };
+        self.write_began(began, |result| {
+            if let Err(error) = result {
+                tracing::warn!(%error, "a refused access from above could not be noted");
             }
         });
     }
@@ -275,6 +302,7 @@ fn began(action: Action, person: &Person, login: String, from: IpAddr, extent: &
         case: None,
         question: None,
         refused: None,
+        asked_from: None,
     }
 }
 

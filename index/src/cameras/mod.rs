@@ -9,13 +9,14 @@ mod initials;
 mod stored;
 mod verdicts;
 
-pub use initials::initials;
+pub use initials::{initials, pinyin};
 
 use crate::access::Actor;
 use crate::durable::{self, FileError};
-use crate::journal::{Journal, JournalError, Record};
+use crate::journal::{Journal, JournalError, Record, Seq};
 use crate::model::{Camera, CameraError, CameraId, Credentials, Driver, UtcMicros};
 use crate::seal::{NodeKey, SealError, Sealed};
+use crate::site::{self, Stated, Told};
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -85,6 +86,8 @@ pub enum Managed {
     Api,
     /// The configuration file; read-only here.
     Config,
+    /// The node below that has it; read-only in a centre.
+    Below,
 }
 
 /// A camera as the catalogue shows it.
@@ -297,6 +300,31 @@ impl Cameras {
         self.store(next, vec![("camera.removed", body)])
     }
 
+    /// States all cameras in the journal if it does not say so already: a journal that is older than such statements, or a change that a
+    /// crash kept out of the file, would leave nodes above with other cameras than there are. `told` is what the journal says up to some
+    /// record; what it says since is read here. Returns whether a statement was needed. Waits for the disk.
+    ///
+    /// # Errors
+    /// If the journal does not read back, or does not take it.
+    pub fn state_if_unsaid(&self, mut told: Told, after: Seq) -> Result<bool, JournalError> {
+        let _changing = self.begin();
+        let tail = self.journal.tail();
+        site::read_on(&mut told, &*self.journal, after, tail)?;
+        let stated = self.stated();
+        if told.is(&stated) {
+            return Ok(false);
+        }
+        let now = UtcMicros::now();
+        let records = site::statement(&stated).into_iter().map(|body| Record::new(now, site::LISTED, body));
+        self.journal.append_all(records.collect())?;
+        Ok(true)
+    }
+
+    /// The cameras as nodes above may know them, by number.
+    fn stated(&self) -> Vec<Stated> {
+        self.list().iter().map(|entry| Stated::from(&entry.camera)).collect()
+    }
+
     /// Which driver worked with a camera, if that was remembered.
     #[must_use]
     pub fn remembered(&self, id: CameraId) -> Option<Driver> {
@@ -341,6 +369,9 @@ impl Cameras {
         let bytes = stored::encode(&next).map_err(|why| CamerasError::Damaged { path: self.path.clone(), why })?;
         if let Err(error) = durable::replace(&self.path, &bytes, 0o600) {
             drop(self.journal.append(Record::new(UtcMicros::now(), "camera.undone", serde_json::json!({}))));
+            // What was just told is not so: nodes above are told what is.
+            let stated = self.stated();
+            site::statement(&stated).into_iter().for_each(|body| drop(self.journal.append(Record::new(now, site::LISTED, body))));
             return Err(error.into());
         }
         *self.lock() = next;

@@ -112,6 +112,7 @@ fn answer_to(shared: &Shared, remembered: &Mutex<Remembered>, question: &Questio
         hours: question.hours,
         region: question.region.map(Region::packed),
         origins: origins(shared, question),
+        elsewhere: elsewhere(question),
     };
     let asking = Asking { question, days, remembered, narrow, scope: Scope::of(question) };
     let result = asking.answer(coverage);
@@ -130,6 +131,12 @@ fn origins(shared: &Shared, question: &Question) -> Option<Vec<u64>> {
         return None;
     }
     Some(question.nodes.iter().map(|node| origin_number((*node != own).then_some(*node))).collect())
+}
+
+/// What must not be found although its number is in reach.
+fn elsewhere(question: &Question) -> Vec<(u64, u64)> {
+    let Reach::Below { elsewhere, .. } = &question.reach else { return Vec::new() };
+    elsewhere.iter().map(|(node, camera)| (origin_number(Some(*node)), u64::from(camera.number()))).collect()
 }
 
 /// The newest state of what the index covers.
@@ -332,7 +339,7 @@ impl Asking<'_> {
     fn probe(&self, day: &Open) -> Result<(), TantivyError> {
         let (mut newest, mut counts) = (Newest::new(u64::MAX, 1), Counts::default());
         let wants = Wants { facets: true, step_millis: None };
-        let narrow = Narrow { from: 1, to: u64::MAX, hours: None, region: None, origins: None };
+        let narrow = Narrow { from: 1, to: u64::MAX, hours: None, region: None, origins: None, elsewhere: Vec::new() };
         scan((day.number, &day.searcher), &AllQuery, &Sieve::new(&narrow), &wants, &mut newest, &mut counts)?;
         Ok(())
     }

@@ -222,11 +222,11 @@ impl Kept {
             _ => body.text,
         };
         let all = if body.camera.is_none() { body.camera_numbers } else { Vec::new() };
-        let cameras: Vec<CameraId> = all.iter().copied().filter(|camera| reach.has(*camera)).collect();
+        let cameras: Vec<CameraId> = all.iter().copied().filter(|camera| reach.has_of(node, *camera)).collect();
         let reached = match (reach, body.camera) {
             (Reach::Everything, _) => true,
-            (Reach::Cameras(_), Some(camera)) => reach.has(camera),
-            (Reach::Cameras(_), None) => !cameras.is_empty(),
+            (_, Some(camera)) => reach.has_of(node, camera),
+            (_, None) => !cameras.is_empty(),
         };
         let whole = cameras.len() == all.len();
         let text = match several::filled(&text, &cameras) {

@@ -177,6 +177,9 @@ kinds! {
     /// What took many cameras is over.
     CamerasBack = 63 "cameras.back" Notice "多路摄像机恢复" "many cameras back";
 
+    /// Nodes below state the same camera number.
+    CameraClash = 64 "camera.clash" Warning "摄像机编号重复" "camera number used twice";
+
     /// A span was not recorded.
     RecordingGap = 70 "recording.gap" Warning "录像缺失" "recording gap";
     /// A disk has no room left.

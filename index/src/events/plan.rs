@@ -35,7 +35,7 @@ impl Scope {
         let cameras: Vec<u64> = match &question.reach {
             Reach::Everything if question.cameras.is_empty() => return Self::Everything,
             Reach::Everything => question.cameras.iter().map(|camera| u64::from(camera.number())).collect(),
-            Reach::Cameras(within) => {
+            Reach::Cameras(within) | Reach::Below { cameras: within, .. } => {
                 let asked = within.iter().filter(|camera| question.cameras.is_empty() || question.cameras.contains(camera));
                 asked.map(|camera| u64::from(camera.number())).collect()
             }
@@ -82,7 +82,7 @@ impl<'a> Plan<'a> {
         scope: &'a Scope,
         narrow: &'a Narrow,
     ) -> Result<Option<Self>, TantivyError> {
-        let mut lists = Lists { searcher, musts: Vec::new() };
+        let mut lists = Lists { searcher, musts: Vec::new(), nots: Vec::new() };
         let mut sieve = Sieve::new(narrow);
         for atoms in texts {
             if atoms.is_empty() {
@@ -113,6 +113,12 @@ impl<'a> Plan<'a> {
                 sieve.severities = Some(heavy.into_iter().collect());
             }
         }
+        for (origin, camera) in &narrow.elsewhere {
+            let concerned = [any_of(fields.camera, &[*camera]), any_of(fields.concerns, &[*camera])];
+            let concerned = BooleanQuery::new(concerned.map(|query| (Occur::Should, query)).into());
+            let told: Box<dyn Query> = any_of(fields.under, &[*origin]);
+            lists.nots.push(Box::new(BooleanQuery::new(vec![(Occur::Must, told), (Occur::Must, Box::new(concerned))])));
+        }
         if let Some(origins) = &narrow.origins {
             lists.musts.push(any_of(fields.under, origins));
         }
@@ -127,6 +133,8 @@ impl<'a> Plan<'a> {
 struct Lists<'a> {
     searcher: &'a Searcher,
     musts: Vec<Box<dyn Query>>,
+    /// What must not be.
+    nots: Vec<Box<dyn Query>>,
 }
 
 impl Lists<'_> {
@@ -147,6 +155,11 @@ impl Lists<'_> {
     }
 
     fn query(mut self) -> Box<dyn Query> {
+        if !self.nots.is_empty() {
+            let musts = if self.musts.is_empty() { vec![Box::new(AllQuery) as Box<dyn Query>] } else { self.musts };
+            let musts = musts.into_iter().map(|must| (Occur::Must, must));
+            return Box::new(BooleanQuery::new(musts.chain(self.nots.into_iter().map(|not| (Occur::MustNot, not))).collect()));
+        }
         match self.musts.len() {
             0 => Box::new(AllQuery),
             1 => self.musts.remove(0),

@@ -24,6 +24,13 @@ pub enum Reach {
     Everything,
     /// Those of these cameras, and nothing else.
     Cameras(BTreeSet<CameraId>),
+    /// The same in a centre, where another node may use, or have used, one of these numbers for a camera of its own.
+    Below {
+        /// These cameras,
+        cameras: BTreeSet<CameraId>,
+        /// but not what these nodes tell under these numbers.
+        elsewhere: BTreeSet<(NodeId, CameraId)>,
+    },
 }
 
 impl Reach {
@@ -32,8 +39,15 @@ impl Reach {
     pub fn has(&self, camera: CameraId) -> bool {
         match self {
             Self::Everything => true,
-            Self::Cameras(cameras) => cameras.contains(&camera),
+            Self::Cameras(cameras) | Self::Below { cameras, .. } => cameras.contains(&camera),
         }
+    }
+
+    /// The same for what a node tells of it.
+    #[must_use]
+    pub fn has_of(&self, node: NodeId, camera: CameraId) -> bool {
+        let elsewhere = matches!(self, Self::Below { elsewhere, .. } if elsewhere.contains(&(node, camera)));
+        self.has(camera) && !elsewhere
     }
 }
 

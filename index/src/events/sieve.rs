@@ -260,6 +260,8 @@ pub(super) struct Narrow {
     pub(super) region: Option<u64>,
     /// In whose journals the events stand, by number.
     pub(super) origins: Option<Vec<u64>>,
+    /// Not those that stand in the journal of that number and are about the camera of that number.
+    pub(super) elsewhere: Vec<(u64, u64)>,
 }
 
 /// See the module. What is `None` or empty lets everything pass.

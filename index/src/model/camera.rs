@@ -112,6 +112,12 @@ impl CameraAddress {
         Ok(Self(text.to_owned()))
     }
 
+    /// What stands for the address of a stream that another node records: that there is one, and nothing that could be dialled.
+    #[must_use]
+    pub fn held_by_its_node() -> Self {
+        Self("rtsp://held-by-its-node.invalid/".to_owned())
+    }
+
     /// The address as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
