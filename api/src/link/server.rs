@@ -52,13 +52,16 @@ impl Server {
     /// If the file cannot be written, there is no such program, or it does not take the configuration.
     pub(super) fn start(role: &'static str, program: &Path, file: PathBuf, text: &str) -> anyhow::Result<Self> {
         write_private(&file, text.as_bytes())?;
-        let checked = Command::new(program).arg("-t").arg("-c").arg(&file).stdin(Stdio::null()).output();
-        let checked = checked.with_context(|| {
-            format!(
-                "start {}: install a NATS server of 2.10 or later, or name its program in node.nats_server",
-                program.display()
-            )
-        })?;
+        let said = Command::new(program).arg("--version").stdin(Stdio::null()).output();
+        let said = said.with_context(|| format!("start {}: {REMEDY}", program.display()))?;
+        let said = String::from_utf8_lossy(&said.stdout);
+        anyhow::ensure!(
+            version(&said).is_some_and(|version| version >= OLDEST),
+            "{} says it is {:?}: {REMEDY}",
+            program.display(),
+            said.trim()
+        );
+        let checked = Command::new(program).arg("-t").arg("-c").arg(&file).stdin(Stdio::null()).output()?;
         anyhow::ensure!(
             checked.status.success(),
             "{} does not take {}: {}",
