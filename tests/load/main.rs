@@ -24,6 +24,7 @@ mod powercut;
 mod process;
 mod record;
 mod region;
+mod reports;
 mod room;
 mod seek;
 mod site;
@@ -235,6 +236,15 @@ enum Name {
         #[arg(long, default_value_t = 10_000)]
         incidents: usize,
     },
+    /// A month of a district's rooms from a seed: what the centres report of them against what each room finds in its own ledger
+    Reports {
+        /// What decides what happens
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Days
+        #[arg(long, default_value_t = 31)]
+        days: usize,
+    },
     /// The page in headless Chromium: first picture on a wall of 16, scrubbing, memory
     Page {
         /// Minutes of watching before memory is read
@@ -272,6 +282,7 @@ fn main() -> Result<()> {
             Name::Wan { events_per_s } => wan::wan(events_per_s).await,
             Name::DistrictStart { runs, cameras } => start::district_start(runs, cameras),
             Name::Incidents { seed, incidents } => tiers::incidents(seed, incidents),
+            Name::Reports { seed, days } => reports::reports(seed, days),
             Name::Alarm { alarms } => page::alarm(alarms).await,
             Name::Page { minutes } => page::page(minutes).await,
         }

@@ -1,5 +1,6 @@
 //! Three tiers in one process, on simulated clocks, lines and disks, from a seed.
 
+mod reports;
 mod simulation;
 
 use simulation::{Found, Plan, incidents, run};
@@ -80,4 +81,26 @@ fn incidents_without_trouble_are_the_same_in_all_tiers_seconds_later() {
     let plan = incidents::Plan { seed: 1, subdistricts: 2, rooms_each: 2, incidents: 60, secs: 600, trouble: false };
     let found = check_incidents(plan);
     assert_eq!((found.restarts, found.quiet_after_s), (0, Some(5)), "{found:?}");
+}
+
+/// A month of reports, shorter: what centres report against the rooms.
+fn reported(planted: reports::Planted) -> reports::Found {
+    let dir = tempfile::tempdir().expect("a directory");
+    let plan = reports::Plan { seed: 7, subdistricts: 2, rooms_each: 2, cameras: 1, days: 8 };
+    reports::run(plan, dir.path(), planted).expect("it is lived through")
+}
+
+#[test]
+fn what_centres_report_of_their_rooms_is_what_the_rooms_find_to_the_microsecond() {
+    let found = reported(reports::Planted::Nothing);
+    assert_eq!(found.differences, 0, "{found:?}");
+    assert!(found.compared > 1_000 && found.restated > 0 && found.incidents > 100, "{found:?}");
+}
+
+#[test]
+fn a_centre_that_loses_a_revision_or_a_room_is_found_out() {
+    for planted in [reports::Planted::Revisions, reports::Planted::Room] {
+        let found = reported(planted);
+        assert!(found.differences > 0, "{planted:?}: {found:?}");
+    }
 }
