@@ -48,7 +48,9 @@ impl Authority {
     /// 401 for nobody, 403 for whoever may not pass.
     pub fn establish(node: &Shared, door: Door, request: &Request) -> Result<Self, Refusal> {
         if let Some(above) = request.extensions().get::<FromAbove>() {
-            return Self::from_above(node, door, above);
+            // What only needs a sign-in, or none, is not for nodes above either.
+            let Door::Needs(action) = door else { return Err(Refusal::not_for_centres(&node.config.name)) };
+            return Self::from_above(node, action, above);
         }
         // A box is known by its token, which no browser sends by itself.
         if door != Door::Reporter {
@@ -83,12 +85,14 @@ impl Authority {
     }
 
     /// Somebody whom a centre above asks for: what this node allows to nodes above, for the cameras that the centre grants.
-    fn from_above(node: &Shared, door: Door, above: &FromAbove) -> Result<Self, Refusal> {
-        let allowed = |action: &Action| matches!(door, Door::Needs(needed) if needed == *action);
-        let Some(action) = above.allowed.iter().find(|action| allowed(action)) else {
+    ///
+    /// # Errors
+    /// 403 for what is not allowed.
+    pub fn from_above(node: &Shared, action: Action, above: &FromAbove) -> Result<Self, Refusal> {
+        if !above.allowed.contains(&action) {
             return Err(Refusal::not_for_centres(&node.config.name));
-        };
-        drop(above.person.may(*action, None).map_err(denied)?);
+        }
+        drop(above.person.may(action, None).map_err(denied)?);
         let signed_in = Some((Arc::clone(&above.login), Arc::clone(&above.person)));
         Ok(Self { node: node.clone(), from: above.from, signed_in, source: None })
     }

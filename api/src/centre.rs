@@ -13,6 +13,7 @@ use crate::{
     link::{
         self, Desk,
         below::{Below, Down},
+        down::{Relays, budget::Budget},
         message::Named,
     },
     metadata::Metadata,
@@ -123,8 +124,12 @@ impl Centre {
         let own = Named { node: node.id, name: node.config.name.clone(), tier: node.config.tier };
         let history = Arc::clone(&node.journal) as Arc<dyn History>;
         let desk = Desk::of_centre(history, Arc::clone(&below.copies), Arc::clone(&below.standings));
+        below.down.allow(node.config.below_budget);
+        let budget = Arc::new(Budget::new(node.config.above.budget));
+        let relays = Relays::new(Arc::clone(&below.down), Arc::clone(node.ingest.live()), Arc::clone(&budget));
+        let relays = Arc::clone(below.relays.get_or_init(|| relays));
         let desk = desk.called(own, Arc::clone(&below.roster)).taking(Arc::clone(node.incidents.casebook()));
-        let desk = desk.handing_on(Arc::clone(&below.down));
+        let desk = desk.handing_on(relays).within(budget);
         tokio::spawn(link::above::serve(state.link(), node.config.nats_server.clone(), node.id, Arc::new(desk), stop.clone()));
         let sweeping = [tokio::spawn(room::sweep(node.clone())), tokio::spawn(stating::follow(node.clone()))];
         tracing::info!(%address, fingerprint, members = below.members.list().len(), "fetching from nodes below, and listening for HTTPS");

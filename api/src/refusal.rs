@@ -182,6 +182,17 @@ impl Refusal {
         )
     }
 
+    /// 403: a room says no, in its own words.
+    #[must_use]
+    pub fn said_by_room(room: &str, code: String, why: Words) -> Self {
+        let Words { zh, en } = why;
+        let remedy = words("如工作需要，请与该监控室联系", "Ask that room if your work needs it");
+        let state = words(format!("{room}：{zh}"), format!("{room}: {en}"));
+        let mut refusal = Self::new(StatusCode::FORBIDDEN, "refused_by_room", state, remedy);
+        refusal.0.code = Cow::Owned(code);
+        refusal
+    }
+
     /// 503: the room that has it does not answer.
     #[must_use]
     pub fn unreached(room: &str, code: &'static str, why: Words) -> Self {

@@ -12,7 +12,7 @@ use crate::{
     gaps::Gaps,
     headers::Hosts,
     hooks::Hooks,
-    link::{self, Desk, message::Named},
+    link::{self, Desk, down::budget::Budget, message::Named},
     memory,
     metadata::Metadata,
     mqtt::{self, MqttFigures},
@@ -207,8 +207,9 @@ impl Room {
         let own = Named { node: node.id, name: node.config.name.clone(), tier: node.config.tier };
         let desk = Desk::of_room(Arc::clone(&node.journal) as Arc<dyn History>).called(own, Arc::default());
         let desk = desk.taking(Arc::clone(node.incidents.casebook()));
-        let answers = Arc::new(routes::answers(&node));
-        let desk = desk.answering(Arc::clone(&answers));
+        let budget = Arc::new(Budget::new(node.config.above.budget));
+        let answers = Arc::new(routes::answers(&node, &budget));
+        let desk = desk.answering(Arc::clone(&answers)).within(budget);
         let above = CancellationToken::new();
         tokio::spawn(link::above::serve(state.link(), node.config.nats_server.clone(), node.id, Arc::new(desk), above.clone()));
         let (file, journal, cameras) = (state.site(), Arc::clone(&node.journal), Arc::clone(&node.catalogue));

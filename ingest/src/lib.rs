@@ -24,7 +24,7 @@ mod timeline;
 
 pub use address::{AddressError, AddressPolicy, Network, NetworkError};
 pub use event::{CameraEvent, CameraEventKind};
-pub use live::{KeyUnit, LiveError, LiveHub, LiveItem, LiveSubscription, LiveTier};
+pub use live::{KeyUnit, LiveError, LiveHub, LiveItem, LiveSource, LiveSubscription, LiveTier};
 pub use notice::{Notice, Sentence};
 pub use session::{Fault, Phase};
 pub use status::{CameraStatus, StreamState, StreamStatus};

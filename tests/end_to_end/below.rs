@@ -3,10 +3,10 @@
 
 use crate::{
     centre::Above,
-    node::{Client, Node, sha256},
+    node::{Client, Heard, Node, Socket, nals, sha256},
 };
 use fleet::Checker;
-use index::model::{StreamId, StreamKind, Tier, UtcMicros, Window};
+use index::model::{StreamId, StreamKind, Tier, UtcMicros, VideoCodec, Window};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -124,4 +124,81 @@ async fn an_operator_of_the_district_sees_a_rooms_footage_as_it_was_sent_and_bot
         }
     }
     tiers.stop().await;
+}
+
+/// Watches until so many pictures came; what came is a key unit first, and none is missing between.
+async fn sees(socket: &mut Socket, pictures: usize) {
+    let mut checker = Checker::new();
+    let mut kinds = Vec::new();
+    while kinds.len() < pictures {
+        if let Heard::Frame(frame) = socket.next().await
+            && (frame[1] == 1 || frame[1] == 2)
+        {
+            kinds.push(frame[1]);
+            checker.unit(VideoCodec::H264, &nals(&frame[20..]));
+        }
+    }
+    let report = checker.report(None, window(0, i64::MAX));
+    assert!(kinds[0] == 1 && report.is_good(), "{kinds:?} {report}");
+}
+
+/// Reads until a channel is said to be in a state; the message.
+async fn until_state(socket: &mut Socket, word: &str) -> Value {
+    loop {
+        match socket.next().await {
+            Heard::Text(text) if text["op"] == "state" && text["word"] == word => return text,
+            Heard::Text(text) => assert_ne!(text["op"], "error", "{text}"),
+            Heard::Frame(_) => {}
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_camera_that_many_above_watch_crosses_each_line_once_and_a_room_that_is_gone_is_said_to_be_lost() {
+    let Tiers { district, sub, room } = Tiers::start(1).await;
+    let here = room.sign_in("operator").await;
+    here.until_recorded(1, Duration::from_secs(2)).await;
+    let (operator, between) = (district.sign_in("operator").await, sub.sign_in("operator").await);
+    operator.until_ok("/api/v1/stills/1").await;
+    between.until_ok("/api/v1/stills/1").await;
+    let main = StreamId::new(1.try_into().expect("a number"), StreamKind::Main);
+
+    // Somebody with a wall first, who needs key units only, then those who want it all.
+    let mut wall = operator.socket().await;
+    wall.say(json!({ "op": "sub", "ch": 1, "camera": 1, "tier": "key" })).await;
+    while !wall.next().await.is_unit_of(1) {}
+    let mut sockets = Vec::new();
+    for client in [&operator, &operator, &operator, &between] {
+        let mut socket = client.socket().await;
+        socket.watch(1, 1).await;
+        sockets.push(socket);
+    }
+    let mut late = operator.socket().await;
+    late.say(json!({ "op": "sub", "ch": 1, "camera": 1, "tier": "main" })).await;
+    sees(&mut late, 60).await;
+    assert_eq!(room.room.node.ingest.live().viewers(main).0, 1, "the room sends it once");
+    let fed = sub.centre.node.ingest.live().viewers(main).0;
+    assert_eq!(fed, 2, "whoever watches at the sub-district, and the district once");
+
+    // Everybody who watches stands in the room's register, and leaves it with what they saw.
+    let auditor = room.sign_in("auditor").await;
+    let watching = register(&auditor, "&action=live").await;
+    let by = |person: &str| watching.iter().filter(|record| record["person"] == person).count();
+    assert_eq!((by("operator@崇川区中心"), by("operator@东苑街道分中心")), (5, 1), "{watching:?}");
+    assert_eq!(register(&district.sign_in("auditor").await, "&action=live").await.len(), 5);
+    let ended = |page: &Value| {
+        let records = page["records"].as_array().expect("a list").iter();
+        records.filter(|record| record["bytes"].as_u64() > Some(1000)).count() == 1
+    };
+    late.close().await;
+    auditor.until("/api/v1/access-records?action=live", ended).await;
+
+    // The room's power goes: no picture that stands still looks live.
+    room.stop().await;
+    for socket in &mut sockets {
+        let lost = until_state(socket, "lost").await;
+        assert!(lost["since_us"].is_i64(), "{lost}");
+    }
+    district.stop().await;
+    sub.stop().await;
 }

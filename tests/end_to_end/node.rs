@@ -343,3 +343,14 @@ pub(crate) fn sha256(bytes: &[u8]) -> String {
         text
     })
 }
+
+/// Every NAL unit of an access unit in AVCC form.
+pub(crate) fn nals(mut data: &[u8]) -> Vec<&[u8]> {
+    let mut nals = Vec::new();
+    while let Some((length, rest)) = data.split_first_chunk::<4>() {
+        let (nal, rest) = rest.split_at(u32::from_be_bytes(*length) as usize);
+        nals.push(nal);
+        data = rest;
+    }
+    nals
+}

@@ -1,6 +1,6 @@
 //! People in front of a room: the whole node with HTTPS, a fleet before it, and the checker behind what it serves.
 
-use crate::node::{Client, Heard, Node, sha256};
+use crate::node::{Client, Heard, Node, nals, sha256};
 use fleet::{Checker, Report};
 use index::model::{StreamId, StreamKind, UtcMicros, VideoCodec, Window};
 use serde_json::{Value, json};
@@ -17,17 +17,6 @@ fn check(node: &Node, name: &str, bytes: &[u8], window: Window) -> Report {
 
 fn window(from_us: i64, to_us: i64) -> Window {
     Window::new(UtcMicros::from_micros(from_us), UtcMicros::from_micros(to_us))
-}
-
-/// Every NAL unit of an access unit in AVCC form.
-fn nals(mut data: &[u8]) -> Vec<&[u8]> {
-    let mut nals = Vec::new();
-    while let Some((length, rest)) = data.split_first_chunk::<4>() {
-        let (nal, rest) = rest.split_at(u32::from_be_bytes(*length) as usize);
-        nals.push(nal);
-        data = rest;
-    }
-    nals
 }
 
 /// Whether nothing was lost, doubled, moved or changed.

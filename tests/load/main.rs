@@ -31,6 +31,7 @@ mod site;
 mod start;
 mod sums;
 mod tiers;
+mod viewing;
 mod wan;
 mod watch;
 
@@ -145,6 +146,15 @@ enum Name {
     Live {
         /// Seconds measured each
         #[arg(long, default_value_t = 20)]
+        seconds: u64,
+    },
+    /// People at a centre in front of a room's cameras, over a line of 100 Mbit/s and within its budget
+    Viewing {
+        /// People
+        #[arg(long, default_value_t = 20)]
+        viewers: u32,
+        /// Seconds measured of each round, of two
+        #[arg(long, default_value_t = 30)]
         seconds: u64,
     },
     /// Events through journal and index: how many a second on one core, bytes each, how soon they are found
@@ -271,6 +281,7 @@ fn main() -> Result<()> {
             Name::Sums { cameras, days } => sums::sums(cameras, days).await,
             Name::Fleet { seconds } => fleet::fleet(seconds).await,
             Name::Live { seconds } => live::live(seconds).await,
+            Name::Viewing { viewers, seconds } => viewing::viewing(viewers, seconds).await,
             Name::Index { events } => events::index(events),
             Name::Search { events, questions } => events::search(events, questions),
             Name::Chinese => chinese::chinese(),

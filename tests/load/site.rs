@@ -304,7 +304,7 @@ pub(crate) struct Client {
 pub(crate) type Socket = WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>;
 
 impl Client {
-    fn new(base: String) -> Result<Self> {
+    pub(crate) fn new(base: String) -> Result<Self> {
         // Loopback and a certificate made minutes ago: there is nobody to be deceived by.
         let cookies = Arc::new(Jar::default());
         let http = reqwest::Client::builder().danger_accept_invalid_certs(true).cookie_provider(cookies.clone()).build()?;
@@ -420,7 +420,7 @@ pub(crate) fn wait_for<T>(what: &str, limit: Duration, mut ready: impl FnMut() -
     }
 }
 
-fn free_port() -> Result<u16> {
+pub(crate) fn free_port() -> Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 

@@ -128,7 +128,7 @@ async fn count_syscalls(process: &Process, span: Duration) -> Option<f64> {
 }
 
 /// Gives the checker every segment of a volume that was used, as it lies on the disk, in the order of first use.
-fn read_segments(folder: &Path, checker: &mut Checker) -> io::Result<()> {
+pub(crate) fn read_segments(folder: &Path, checker: &mut Checker) -> io::Result<()> {
     let mut paths: Vec<_> = fs::read_dir(folder)?.map(|entry| entry.map(|e| e.path())).collect::<Result<_, _>>()?;
     paths.sort();
     for path in paths {

@@ -107,7 +107,20 @@ pub(super) fn check_above(above: &file::Above) -> Result<Above, Problem> {
             format!("{} is not for nodes above", action.word()),
             "Write any of live, playback, still, export, search, list_cameras",
         )),
-        None => Ok(Above { allow: above.allow.clone() }),
+        None => Ok(Above { allow: above.allow.clone(), budget: check_budget("above.budget_mbit", above.budget_mbit)? }),
+    }
+}
+
+/// What may go over a line, in bits a second.
+pub(super) fn check_budget(key: &str, mbit: Option<f64>) -> Result<Option<u64>, Problem> {
+    match mbit {
+        None => Ok(None),
+        Some(mbit) if (0.5..=100_000.0).contains(&mbit) => Ok(Some((mbit * 1e6) as u64)),
+        Some(mbit) => Err(problem(
+            key,
+            format!("{mbit} Mbit/s is no budget of a line"),
+            "Write 0.5 to 100000 Mbit/s, or leave it out for as much as there is",
+        )),
     }
 }
 

@@ -52,12 +52,13 @@ pub(super) struct File {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Above {
     pub(super) allow: Vec<Action>,
+    pub(super) budget_mbit: Option<f64>,
 }
 
 impl Default for Above {
     fn default() -> Self {
         use Action::{Export, ListCameras, Live, Playback, Search, Still};
-        Self { allow: vec![Live, Playback, Still, Export, Search, ListCameras] }
+        Self { allow: vec![Live, Playback, Still, Export, Search, ListCameras], budget_mbit: None }
     }
 }
 
@@ -66,6 +67,7 @@ impl Default for Above {
 pub(super) struct Below {
     pub(super) listen: SocketAddr,
     pub(super) names: Vec<String>,
+    pub(super) budget_mbit: Option<f64>,
 }
 
 fn nats_server() -> PathBuf {

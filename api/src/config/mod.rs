@@ -13,8 +13,8 @@ pub use file::LogFormat;
 
 use crate::{hooks::HookConfig, link::broker::BrokerConfig, mqtt::MqttConfig, sources::SourceConfig};
 use check::{
-    Problem, check_above, check_below, check_cameras, check_clocks, check_fit, check_http, check_networks, check_node,
-    check_units, check_volumes, problem, read_secret, within,
+    Problem, check_above, check_below, check_budget, check_cameras, check_clocks, check_fit, check_http, check_networks,
+    check_node, check_units, check_volumes, problem, read_secret, within,
 };
 use file::File;
 use index::access::Action;
@@ -81,6 +81,8 @@ pub struct Config {
     pub below: Option<BrokerConfig>,
     /// What the nodes above get of this one.
     pub above: Above,
+    /// How much may come up each line from below, in bits a second; `None`: as much as there is.
+    pub below_budget: Option<u64>,
     /// How many alarms a day one operator can look into.
     pub alarm_budget_per_day: u32,
     /// How long each step of an incident may take until the tier above has it.
@@ -113,6 +115,8 @@ pub struct Http {
 pub struct Above {
     /// What people signed in there may do here, within what their own centre grants them.
     pub allow: Vec<Action>,
+    /// How much may go up the line, in bits a second; `None`: as much as there is.
+    pub budget: Option<u64>,
 }
 
 /// One directory for footage.
@@ -168,6 +172,7 @@ impl Config {
         let zone = check_node(&file)?;
         let volumes = check_volumes(&file, &file_path)?;
         let below = check_below(&file)?;
+        let below_budget = check_budget("below.budget_mbit", file.below.as_ref().and_then(|below| below.budget_mbit))?;
         let cameras = check_cameras(file.cameras, &file_path)?;
         check_fit(&file.footage, &volumes, &cameras)?;
         let days = |key, days, least, law| within(key, days, least..=3650, "days", format!("Keep {least} to 3650 days ({law})"));
@@ -218,6 +223,7 @@ impl Config {
             hooks: check_hooks(&file.hooks, &file_path)?,
             below,
             above: check_above(&file.above)?,
+            below_budget,
             event_days: within(
                 "events.keep_days",
                 file.events.keep_days,

@@ -5,7 +5,7 @@ use super::{
     authority::{Authority, name_of, new_key},
     broker::{Broker, BrokerConfig},
     deliver::deliver,
-    down::{self, ExportsBelow, Places},
+    down::{self, ExportsBelow, Places, Relays},
     members::{Member, Members, NotAdmitted},
     message::{MAX_NAME, Named},
     nats::{self, NatsLine},
@@ -24,7 +24,7 @@ use std::{
     collections::BTreeMap,
     net::SocketAddr,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -51,6 +51,8 @@ pub struct Below {
     pub places: Places,
     /// What rooms copy for people of this centre.
     pub exports: ExportsBelow,
+    /// Their live streams, once the centre runs.
+    pub relays: OnceLock<Arc<Relays>>,
     broker: Mutex<Option<Broker>>,
 }
 
@@ -78,6 +80,7 @@ impl Below {
         Ok(Self {
             places: Places::new(Arc::clone(&down), Arc::clone(&roster)),
             exports: ExportsBelow::default(),
+            relays: OnceLock::new(),
             down,
             node,
             tier,

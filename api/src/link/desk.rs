@@ -1,6 +1,9 @@
 //! The lower node's side of a line: answers what the upper one asks, from the journal and from the copies kept here.
 
-use super::down::{Answers, Down, No, Reply};
+use super::down::{
+    Answers, No, Relays, Reply,
+    budget::{Budget, Rank},
+};
 use super::message::{self, Answer, Named, Offered, Question, Refused};
 use super::roster::Roster;
 use super::standing::Standings;
@@ -15,6 +18,9 @@ use std::{sync::Arc, time::Duration};
 /// The longest that a question may wait for its answer, whatever it says.
 const LONGEST: Duration = Duration::from_secs(30);
 
+/// How many times smaller a batch of records is on the line.
+const PACKED: usize = 8;
+
 /// What an upper node may fetch here.
 pub struct Desk {
     own: Arc<dyn History>,
@@ -26,20 +32,30 @@ pub struct Desk {
     /// What answers requests for this node itself.
     here: Option<Arc<Answers>>,
     /// What hands on those for nodes below.
-    down: Option<Arc<Down>>,
+    down: Option<Arc<Relays>>,
+    /// What may go up the line.
+    budget: Arc<Budget>,
 }
 
 impl Desk {
     /// Of a room: its own journal.
     #[must_use]
     pub fn of_room(own: Arc<dyn History>) -> Self {
-        Self { own, below: None, names: None, incidents: None, here: None, down: None }
+        Self { own, below: None, names: None, incidents: None, here: None, down: None, budget: Arc::new(Budget::new(None)) }
     }
 
     /// Of a centre: its own journal, and the copies of those below with how they stand.
     #[must_use]
     pub fn of_centre(own: Arc<dyn History>, copies: Arc<Copies>, standings: Arc<Standings>) -> Self {
-        Self { own, below: Some((copies, standings)), names: None, incidents: None, here: None, down: None }
+        Self {
+            own,
+            below: Some((copies, standings)),
+            names: None,
+            incidents: None,
+            here: None,
+            down: None,
+            budget: Arc::new(Budget::new(None)),
+        }
     }
 
     /// The same, and it says what the nodes are called: this one, and those that are known below.
@@ -69,23 +85,33 @@ impl Desk {
 
     /// The same, and it hands requests on to nodes below.
     #[must_use]
-    pub fn handing_on(self, down: Arc<Down>) -> Self {
+    pub fn handing_on(self, down: Arc<Relays>) -> Self {
         Self { down: Some(down), ..self }
+    }
+
+    /// The same, and no more goes up the line than this.
+    #[must_use]
+    pub fn within(self, budget: Arc<Budget>) -> Self {
+        Self { budget, ..self }
     }
 
     /// Answers a message, as [`Desk::answer`] does, or from beside the async threads; also what takes its time.
     pub async fn reply(self: Arc<Self>, message: Vec<u8>) -> Option<Vec<u8>> {
-        if let Ok((number, Some(Question::Down { to, within_ms, say }))) = message::read_question(&message) {
+        if let Ok((number, Some(Question::Down { to, within_ms, limit, say }))) = message::read_question(&message) {
+            self.budget.above_allows(limit);
             let within = Duration::from_millis(u64::from(within_ms)).min(LONGEST);
             let (reply, bytes) = match (&self.here, &self.down) {
                 (Some(here), _) if to == self.own.node() => here.answer(*say, within).await,
-                (_, Some(down)) if to != self.own.node() => down.pass(to, *say, within).await,
+                (_, Some(down)) if to != self.own.node() => down.hand_on(to, *say, within).await,
                 _ => (Reply::No { by: self.own.node(), why: No::UnknownNode }, Bytes::new()),
             };
             return Some(message::write_answer(number, &Answer::Down(Box::new(reply), bytes)));
         }
+        let budget = Arc::clone(&self.budget);
         let answered = tokio::task::spawn_blocking(move || self.answer(&message, UtcMicros::now()));
-        answered.await.ok().flatten()
+        let answer = answered.await.ok().flatten()?;
+        // Whoever asks for a journal asks again for what could not go.
+        budget.pass(Rank::Journal, answer.len(), LONGEST).await.then_some(answer)
     }
 
     /// Answers a message; `None` if it is no question. Reads the disk: not for async code.
@@ -97,7 +123,11 @@ impl Desk {
             Some(Question::Histories) => Answer::Histories(self.histories(now)),
             Some(Question::Names) => Answer::Names(self.names()),
             Some(Question::Deliver { via, moves }) => self.receive(via, moves, now),
-            Some(Question::Records { node, after, hash, bytes }) => self.records(node, after, hash, bytes as usize),
+            Some(Question::Records { node, after, hash, bytes }) => {
+                // Records are packed to an eighth: so many make a part that keeps nobody waiting.
+                let bytes = self.budget.part(bytes as usize / PACKED).saturating_mul(PACKED).min(bytes as usize);
+                self.records(node, after, hash, bytes)
+            }
         };
         Some(message::write_answer(number, &answer))
     }

@@ -67,6 +67,9 @@ pub enum Question {
         to: NodeId,
         /// How long the answer may take, in milliseconds.
         within_ms: u32,
+        /// How much may come up this line, in bits a second, as far as the asker is concerned.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        limit: Option<u64>,
         /// What.
         say: Box<Say>,
     },

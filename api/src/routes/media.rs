@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! page → node  {"op":"sub","ch":1,"camera":1042,"tier":"key"|"sub"|"main"}   {"op":"unsub","ch":1}   {"op":"credit","ch":1,"seq":99}
-//! node → page  {"op":"state","ch":1,"word":"playing"|"ended"}   {"op":"error","ch":1,"code":"…","state":{"zh":"…","en":"…"}}
+//! node → page  {"op":"state","ch":1,"word":"playing"|"ended"|"lost"|"waiting"}   {"op":"error","ch":1,"code":"…","state":{"zh":"…","en":"…"}}
 //! ```
 //! Tier `key` is the key units of the sub-stream, or of the main stream where there is none; `sub` falls back likewise.
 //! On `sub` the newest GOP comes at once. Each subscription is one access with its own record, which ends with it.
@@ -19,7 +19,9 @@ use self::channel::{Channel, Step};
 use crate::{
     authority::Authority,
     headers::check_origin,
+    link::down::{LineState, Watching},
     refusal::{Refusal, words},
+    routes::asked,
 };
 use axum::{
     extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade},
@@ -97,7 +99,15 @@ pub(super) async fn media(
 }
 
 type Items = SelectAll<BoxStream<'static, (u16, LiveItem)>>;
-type Admission = BoxFuture<'static, (u16, CancellationToken, Result<(Permit, StreamId, LiveTier), Refusal>)>;
+type Admission = BoxFuture<'static, (u16, CancellationToken, Result<Admitted, Refusal>)>;
+
+/// Somebody who may watch a stream now, and at a centre what has it come from its room.
+struct Admitted {
+    permit: Permit,
+    stream: StreamId,
+    tier: LiveTier,
+    watching: Option<Watching>,
+}
 
 /// One window's socket.
 struct Session {
@@ -107,6 +117,8 @@ struct Session {
     pending: HashMap<u16, CancellationToken>,
     admissions: FuturesUnordered<Admission>,
     items: Items,
+    /// How the streams of rooms below come, as it changes.
+    lines: SelectAll<BoxStream<'static, (u16, LineState)>>,
 }
 
 /// Why a socket ends.
@@ -128,6 +140,7 @@ impl Session {
             pending: HashMap::new(),
             admissions: FuturesUnordered::new(),
             items: SelectAll::new(),
+            lines: SelectAll::new(),
         }
     }
 
@@ -147,6 +160,7 @@ impl Session {
                 }
                 Ok(()) = cameras_changed.changed() => self.ask_again(&mut out).await,
                 Some(admitted) = self.admissions.next() => self.admitted(admitted, &mut out).await,
+                Some((ch, line)) = self.lines.next() => self.line(ch, line, &mut out).await,
                 Some(item) = self.items.next() => self.burst(item, &mut out).await,
                 _ = ping.tick() => {
                     silences += 1;
@@ -199,14 +213,14 @@ impl Session {
     /// The access record is durable, or there is none: only now may the stream be opened (I8).
     async fn admitted(
         &mut self,
-        (ch, withdrawn, result): (u16, CancellationToken, Result<(Permit, StreamId, LiveTier), Refusal>),
+        (ch, withdrawn, result): (u16, CancellationToken, Result<Admitted, Refusal>),
         out: &mut Out,
     ) -> Result<(), End> {
         if withdrawn.is_cancelled() {
             return Ok(());
         }
         self.pending.remove(&ch);
-        let (permit, stream, tier) = match result {
+        let Admitted { permit, stream, tier, watching } = match result {
             Ok(admitted) => admitted,
             Err(refusal) => return refuse(out, ch, &refusal).await,
         };
@@ -218,7 +232,12 @@ impl Session {
                 return refuse(out, ch, &Refusal::not_found("实时画面", "live stream")).await;
             }
         };
-        let channel = Channel::new(stream.camera, permit);
+        let lines = watching.as_ref().map(Watching::states);
+        let channel = Channel::new(stream.camera, permit, watching);
+        if let Some(lines) = lines {
+            let lines = changes(lines).map(move |line| (ch, line)).take_until(channel.ended().cancelled_owned());
+            self.lines.push(lines.boxed());
+        }
         self.items.push(items(ch, subscription, channel.ended()));
         node.figures.channels.fetch_add(1, Ordering::Relaxed);
         self.channels.insert(ch, channel);
@@ -229,13 +248,30 @@ impl Session {
     /// person's own rights ends the login, and the socket with it.
     async fn ask_again(&mut self, out: &mut Out) -> Result<(), End> {
         let node = self.authority.node().clone();
-        let may = |id| node.camera(id).is_some_and(|camera| self.authority.grant(Action::Live, &[&camera], None).is_ok());
+        let known = |id| if node.below.is_some() { node.camera_ever(id) } else { node.camera(id) };
+        let may = |id| known(id).is_some_and(|camera| self.authority.grant(Action::Live, &[&camera], None).is_ok());
         let over: Vec<u16> = self.channels.iter().filter(|(_, channel)| !may(channel.camera())).map(|(ch, _)| *ch).collect();
         for ch in over {
             self.drop_channel(ch);
             send(out, state(ch, "ended")).await?;
         }
         Ok(())
+    }
+
+    /// Says how a stream of a room below comes: a picture that stands still must not look live.
+    async fn line(&mut self, ch: u16, line: LineState, out: &mut Out) -> Result<(), End> {
+        if !self.channels.contains_key(&ch) {
+            return Ok(());
+        }
+        let message = match line {
+            LineState::Coming => state(ch, "playing"),
+            LineState::Waiting => state(ch, "waiting"),
+            LineState::Lost(since) => {
+                let text = serde_json::json!({ "op": "state", "ch": ch, "word": "lost", "since_us": since.as_micros() });
+                Message::Text(text.to_string().into())
+            }
+        };
+        send(out, message).await
     }
 
     fn drop_channel(&mut self, ch: u16) {
@@ -299,12 +335,40 @@ impl Drop for Session {
     }
 }
 
-async fn admit(authority: &Authority, id: CameraId, tier: Tier) -> Result<(Permit, StreamId, LiveTier), Refusal> {
-    let camera = authority.node().camera(id).ok_or_else(|| Refusal::not_found("该摄像机", "camera"))?;
+async fn admit(authority: &Authority, id: CameraId, tier: Tier) -> Result<Admitted, Refusal> {
+    let node = authority.node();
+    let camera = match &node.below {
+        None => node.camera(id),
+        Some(below) => {
+            below.places.learn(&[id]).await;
+            node.camera_ever(id)
+        }
+    };
+    let camera = camera.ok_or_else(|| Refusal::not_found("该摄像机", "camera"))?;
     let kind = if tier == Tier::Main || camera.sub.is_none() { StreamKind::Main } else { StreamKind::Sub };
     let stream = StreamId::new(id, kind);
     let permit = authority.admit(Action::Live, Extent::live([stream]), authority.purpose()?).await?;
-    Ok((permit, stream, if tier == Tier::Key { LiveTier::Key } else { LiveTier::Full }))
+    let tier = if tier == Tier::Key { LiveTier::Key } else { LiveTier::Full };
+    let watching = match &node.below {
+        None => None,
+        Some(_) => Some(asked::watch(authority, stream, tier).await?),
+    };
+    Ok(Admitted { permit, stream, tier, watching })
+}
+
+/// What changes, as a stream: how it is now if that is not what everybody expects, then each change.
+fn changes(states: tokio::sync::watch::Receiver<LineState>) -> impl futures::Stream<Item = LineState> + Send {
+    futures::stream::unfold((states, true), |(mut states, first)| async move {
+        if first {
+            let now = *states.borrow_and_update();
+            if now != LineState::Coming {
+                return Some((now, (states, false)));
+            }
+        }
+        states.changed().await.ok()?;
+        let now = *states.borrow_and_update();
+        Some((now, (states, false)))
+    })
 }
 
 /// A subscription as a stream that ends when its channel goes.

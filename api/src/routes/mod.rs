@@ -36,7 +36,7 @@ pub(crate) use coverage::cause_words;
 use crate::{
     doors::{Door, Doors, Entry},
     headers,
-    link::down::{Answers, Listed},
+    link::down::{Answers, Listed, budget::Budget},
     node::Shared,
     page,
     refusal::Refusal,
@@ -119,7 +119,7 @@ pub fn all(node: &Shared) -> (Router<Shared>, OpenApi, Vec<Entry>) {
         .add_in_rooms(Door::Needs(Action::ChangeCameras), routes!(cameras::remove))
         .add_asked_of_rooms(Door::Needs(Action::ListCameras), routes!(coverage::coverage))
         .add_asked_of_rooms(Door::Needs(Action::ListCameras), routes!(ledger::ledger))
-        .add_in_rooms(Door::Needs(Action::Live), routes!(media::media))
+        .add(Door::Needs(Action::Live), routes!(media::media))
         .add_asked_of_rooms(Door::Needs(Action::Playback), routes!(key_units::key_units))
         .add_asked_of_rooms(Door::Needs(Action::Playback), routes!(fragments::list))
         .add_asked_of_rooms(Door::Needs(Action::Playback), routes!(fragments::init))
@@ -150,7 +150,7 @@ pub fn all(node: &Shared) -> (Router<Shared>, OpenApi, Vec<Entry>) {
 }
 
 /// What this node answers to the node above, beside its journal.
-pub fn answers(node: &Shared) -> Answers {
+pub fn answers(node: &Shared, budget: &Arc<Budget>) -> Answers {
     let (routes, _, _) = all(node);
     let router = routes
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
@@ -164,7 +164,7 @@ pub fn answers(node: &Shared) -> Answers {
         let listed = |Camera { id, name, place, sub, .. }| Listed { id, name, place, sub: sub.is_some() };
         serde_json::to_vec(&cameras.map(listed).collect::<Vec<_>>()).unwrap_or_default()
     };
-    Answers::new(node.id, router, node.config.above.allow.clone(), listed)
+    Answers::new(node.id, router, node.config.above.allow.clone(), listed, budget).with_live(node.clone())
 }
 
 /// The whole service: every route, the page, and what surrounds them.

@@ -73,6 +73,43 @@ pub struct LiveSubscription {
     queue: Arc<Queue>,
 }
 
+/// What publishes a stream that another node records: a centre's live pictures come over its line and not from a camera. While it is
+/// there the stream can be watched; dropping it ends the stream for everyone.
+#[derive(Debug)]
+pub struct LiveSource {
+    hub: Arc<LiveHub>,
+    channel: Arc<Channel>,
+}
+
+impl LiveSource {
+    /// What decodes the units that follow, told when it changes.
+    pub fn tracks(&self, tracks: &Arc<Tracks>) {
+        self.channel.tracks(tracks);
+    }
+
+    /// The next units, in order.
+    pub fn publish(&self, units: &[AccessUnit]) {
+        self.channel.publish(units);
+    }
+
+    /// The next unit does not continue the last one.
+    pub fn broken(&self) {
+        self.channel.broken();
+    }
+
+    /// The stream as the node above gets it. Whoever watches there has a permit of that node's and of the one that records.
+    #[must_use]
+    pub fn hand_on(&self, tier: LiveTier) -> LiveSubscription {
+        LiveSubscription { queue: self.channel.admit(tier), channel: Arc::clone(&self.channel) }
+    }
+}
+
+impl Drop for LiveSource {
+    fn drop(&mut self) {
+        self.hub.end(&self.channel);
+    }
+}
+
 /// A poisoned lock here means a panic between two plain assignments: the state is still a state.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -124,6 +161,22 @@ impl LiveHub {
             earlier.end();
         }
         channel
+    }
+
+    /// A stream that another node records, published by whoever fetches it; an earlier one of the same stream ends.
+    #[must_use]
+    pub fn source(self: &Arc<Self>, stream: StreamId) -> LiveSource {
+        LiveSource { hub: Arc::clone(self), channel: self.add(stream, Arc::default()) }
+    }
+
+    /// Ends a channel, and its stream if it is still its own.
+    fn end(&self, channel: &Arc<Channel>) {
+        let mut channels = self.channels.write().unwrap_or_else(PoisonError::into_inner);
+        if channels.get(&channel.stream()).is_some_and(|known| Arc::ptr_eq(known, channel)) {
+            channels.remove(&channel.stream());
+        }
+        drop(channels);
+        channel.end();
     }
 
     /// Ends a stream for everyone who watches it.

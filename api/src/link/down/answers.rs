@@ -1,36 +1,36 @@
 //! The lower node's side: requests from above, answered by the node's own router, part by part.
 
-use super::{Asker, MAX_BODY, MAX_PART, No, Reply, Request, Say};
-use crate::{sign_in::logins::Login, visit::Visit};
+use super::{
+    Asker, MAX_BODY, No, Reply, Request, Say,
+    bodies::{Bodies, Part, Ranked, Sending, lock},
+    budget::{Budget, Rank},
+    live::{Feeds, Watches},
+};
+use crate::{node::Shared, sign_in::logins::Login, visit::Visit};
 use axum::{
     Router,
-    body::{Body, BodyDataStream},
+    body::Body,
     http::{HeaderMap, HeaderValue, Method, Request as HttpRequest, header},
 };
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures::StreamExt;
 use index::{
     access::{Action, Person, Role, Scope},
-    model::NodeId,
+    model::{NodeId, StreamId},
 };
+use ingest::LiveTier;
 use std::{
     collections::HashMap,
     net::IpAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 use tokio::time::{Instant, timeout_at};
 use tower::ServiceExt;
 
-/// Bodies under way; each holds a part and what its source gave in one piece.
-const MAX_BODIES: usize = 96;
-/// A body that nobody asks on for so long is given up.
-const IDLE: Duration = Duration::from_secs(30);
 /// People of centres above who are remembered, and for how long after their last request: their open accesses with them.
 const MAX_VISITORS: usize = 1024;
 const VISIT: Duration = Duration::from_mins(5);
-/// What is there goes when nothing more comes for so long.
-const GATHER: Duration = Duration::from_millis(20);
 /// The headers that go back; others speak of this node's own connections.
 const TOLD: [&str; 8] = [
     "content-type",
@@ -62,36 +62,16 @@ pub struct Answers {
     router: Router,
     allowed: Arc<[Action]>,
     cameras: Box<dyn Fn() -> Vec<u8> + Send + Sync>,
-    bodies: Mutex<HashMap<u64, Arc<Kept>>>,
+    bodies: Bodies,
+    feeds: Feeds,
+    /// Who watches live; `None` where there are no cameras.
+    watches: Option<Watches>,
     visitors: Mutex<HashMap<(NodeId, String), Visitor>>,
 }
 
 struct Visitor {
     login: Arc<Login<Visit>>,
     used: Instant,
-}
-
-/// A body under way.
-struct Kept {
-    used: Mutex<Instant>,
-    /// `None` until its request is answered.
-    sending: tokio::sync::Mutex<Option<Sending>>,
-}
-
-/// An answer and how much of it went.
-struct Sending {
-    status: u16,
-    headers: Vec<(String, String)>,
-    source: Option<BodyDataStream>,
-    /// What the source gave and no part took.
-    rest: Bytes,
-    /// The newest part and where it begins (D1).
-    part: (u64, Bytes),
-    broken: bool,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Answers {
@@ -102,15 +82,24 @@ impl Answers {
         router: Router,
         allowed: Vec<Action>,
         cameras: impl Fn() -> Vec<u8> + Send + Sync + 'static,
+        budget: &Arc<Budget>,
     ) -> Self {
         Self {
             node,
             router,
             allowed: allowed.into(),
             cameras: Box::new(cameras),
-            bodies: Mutex::default(),
+            bodies: Bodies::new(Arc::clone(budget)),
+            feeds: Feeds::new(Arc::clone(budget)),
+            watches: None,
             visitors: Mutex::default(),
         }
+    }
+
+    /// The same, and this node's cameras may be watched live.
+    #[must_use]
+    pub fn with_live(self, node: Shared) -> Self {
+        Self { watches: Some(Watches::new(node)), ..self }
     }
 
     /// Answers within a time. May be dropped: what was read then is kept.
@@ -120,9 +109,30 @@ impl Answers {
             Say::Open { handle, asker, request } => self.open(handle, &asker, *request, until).await,
             Say::Next { handle, from } => self.next(handle, from, until).await,
             Say::Close { handle } => {
-                lock(&self.bodies).remove(&handle);
+                self.bodies.close(handle);
+                self.feeds.close(handle);
                 Ok((Reply::Closed, Bytes::new()))
             }
+            Say::Watch { handle, asker, stream } => self.watch(handle, &asker, stream).await.map(|reply| (reply, Bytes::new())),
+            Say::Keep { watching } => {
+                let all = watching.iter().map(|(handle, _)| *handle).collect();
+                let gone = self.watches.as_ref().map_or(all, |watches| watches.keep(watching));
+                Ok((Reply::Kept { gone }, Bytes::new()))
+            }
+            Say::Leave { handle, bytes } => {
+                self.watches.iter().for_each(|watches| watches.leave(handle, bytes));
+                Ok((Reply::Closed, Bytes::new()))
+            }
+            Say::Live { handle, stream, key, from } => match &self.watches {
+                Some(watches) if watches.is_watched(stream) => {
+                    let tier = if key { LiveTier::Key } else { LiveTier::Full };
+                    self.feeds.part((handle, from), (stream, tier), until, || watches.open(stream, tier)).await
+                }
+                _ => {
+                    self.feeds.close(handle);
+                    Err(No::Gone)
+                }
+            },
             Say::Cameras => Ok((Reply::Cameras, Bytes::from((self.cameras)()))),
         };
         answered.unwrap_or_else(|why| (Reply::No { by: self.node, why }, Bytes::new()))
@@ -130,58 +140,41 @@ impl Answers {
 
     /// Gives up what nobody asks for any more: bodies, and the accesses of people who left. Called now and then.
     pub fn sweep(&self) {
-        lock(&self.bodies).retain(|_, kept| lock(&kept.used).elapsed() < IDLE);
+        self.bodies.sweep();
+        self.feeds.sweep();
+        self.watches.iter().for_each(Watches::sweep);
         lock(&self.visitors).retain(|_, visitor| visitor.used.elapsed() < VISIT);
         let present: Vec<_> = lock(&self.visitors).values().map(|visitor| Arc::clone(&visitor.login)).collect();
         present.iter().for_each(|login| login.belongings.sweep());
     }
 
     async fn open(&self, handle: u64, asker: &Asker, request: Request, until: Instant) -> Result<(Reply, Bytes), No> {
-        let kept = self.kept(handle)?;
+        let kept = self.bodies.kept(handle)?;
         // Whoever asks again while the first answer is being made waits for it (D3).
         let mut sending = timeout_at(until, kept.sending.lock()).await.map_err(|_| No::Busy)?;
         if sending.is_none() {
+            let rank = rank(&request);
             let request = self.request(asker, request)?;
             let Ok(response) = self.router.clone().oneshot(request).await;
             let (head, body) = response.into_parts();
-            *sending = Some(Sending {
-                status: head.status.as_u16(),
-                headers: told(&head.headers),
-                source: Some(body.into_data_stream()),
-                rest: Bytes::new(),
-                part: (0, Bytes::new()),
-                broken: false,
-            });
+            let source = body.into_data_stream().map(|piece| piece.map_err(drop)).boxed();
+            *sending = Some(Sending::new(head.status.as_u16(), told(&head.headers), source, Ranked::new(rank)));
         }
         let Some(sending) = sending.as_mut() else { return Err(No::Gone) };
-        let (bytes, end) = sending.part(0, until).await?;
-        Ok((Reply::Opened { status: sending.status, headers: sending.headers.clone(), end }, bytes))
+        let Part { bytes, end, waits } = self.bodies.part(sending, 0, until).await?;
+        Ok((Reply::Opened { status: sending.status, headers: sending.headers.clone(), end, waits }, bytes))
     }
 
     async fn next(&self, handle: u64, from: u64, until: Instant) -> Result<(Reply, Bytes), No> {
-        let kept = lock(&self.bodies).get(&handle).cloned().ok_or(No::Gone)?;
-        *lock(&kept.used) = Instant::now();
+        let kept = self.bodies.find(handle)?;
         let mut sending = timeout_at(until, kept.sending.lock()).await.map_err(|_| No::Busy)?;
-        let (bytes, end) = sending.as_mut().ok_or(No::Gone)?.part(from, until).await?;
-        Ok((Reply::Part { from, end }, bytes))
+        let Part { bytes, end, waits } = self.bodies.part(sending.as_mut().ok_or(No::Gone)?, from, until).await?;
+        Ok((Reply::Part { from, end, waits }, bytes))
     }
 
-    /// The place of a body: its own, or one that is made now (D2).
-    fn kept(&self, handle: u64) -> Result<Arc<Kept>, No> {
-        let mut bodies = lock(&self.bodies);
-        if let Some(kept) = bodies.get(&handle) {
-            *lock(&kept.used) = Instant::now();
-            return Ok(Arc::clone(kept));
-        }
-        if bodies.len() >= MAX_BODIES {
-            bodies.retain(|_, kept| lock(&kept.used).elapsed() < IDLE);
-        }
-        if bodies.len() >= MAX_BODIES {
-            return Err(No::Busy);
-        }
-        let kept = Arc::new(Kept { used: Mutex::new(Instant::now()), sending: tokio::sync::Mutex::default() });
-        bodies.insert(handle, Arc::clone(&kept));
-        Ok(kept)
+    async fn watch(&self, handle: u64, asker: &Asker, stream: StreamId) -> Result<Reply, No> {
+        let watches = self.watches.as_ref().ok_or(No::NotAnswered)?;
+        watches.begin(handle, &self.visitor(asker)?, stream).await
     }
 
     fn request(&self, asker: &Asker, wanted: Request) -> Result<HttpRequest<Body>, No> {
@@ -242,41 +235,13 @@ impl Answers {
     }
 }
 
-impl Sending {
-    /// The part from a place on, and whether it is the last: the newest again, or the one after it. Empty if nothing comes in time.
-    async fn part(&mut self, from: u64, until: Instant) -> Result<(Bytes, bool), No> {
-        let (begins, length) = (self.part.0, self.part.1.len() as u64);
-        if from == begins && length > 0 {
-            return Ok((self.part.1.clone(), self.is_over()));
-        }
-        if from != begins + length {
-            return Err(No::Gone);
-        }
-        let mut part = BytesMut::new();
-        while part.len() < MAX_PART && (self.source.is_some() || !self.rest.is_empty()) {
-            if self.rest.is_empty() {
-                let patience = if part.is_empty() { until } else { until.min(Instant::now() + GATHER) };
-                let Some(source) = &mut self.source else { break };
-                match timeout_at(patience, source.next()).await {
-                    Ok(Some(Ok(piece))) => self.rest = piece,
-                    Ok(Some(Err(_))) => (self.broken, self.source) = (true, None),
-                    Ok(None) => self.source = None,
-                    Err(_) => break,
-                }
-            }
-            let taken = self.rest.len().min(MAX_PART - part.len());
-            part.extend_from_slice(&self.rest.split_to(taken));
-        }
-        // What came before it broke is worth having.
-        if self.broken && part.is_empty() {
-            return Err(No::Broken);
-        }
-        self.part = (from, part.freeze());
-        Ok((self.part.1.clone(), self.is_over()))
-    }
-
-    fn is_over(&self) -> bool {
-        self.source.is_none() && self.rest.is_empty() && !self.broken
+/// How urgent the answer to a request is.
+fn rank(request: &Request) -> Rank {
+    match request.uri.trim_start_matches("/api/v1/").split(['/', '?']).next() {
+        Some("fragments" | "footage") => Rank::Playback,
+        Some("stills" | "key-units") => Rank::Picture,
+        Some("exports") => Rank::Export,
+        _ => Rank::Word,
     }
 }
 

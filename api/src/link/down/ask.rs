@@ -35,6 +35,8 @@ pub struct Down {
     roster: Arc<Roster>,
     lines: Mutex<BTreeMap<NodeId, Arc<dyn Line>>>,
     numbers: AtomicU64,
+    /// What may come up each line, in bits a second; 0: as much as there is.
+    limit: AtomicU64,
 }
 
 /// Why a node below gives nothing.
@@ -77,7 +79,24 @@ impl Down {
     /// Without a line yet.
     #[must_use]
     pub fn new(node: NodeId, roster: Arc<Roster>) -> Self {
-        Self { node, roster, lines: Mutex::default(), numbers: AtomicU64::new(rand::random::<u64>() >> 1) }
+        Self {
+            node,
+            roster,
+            lines: Mutex::default(),
+            numbers: AtomicU64::new(rand::random::<u64>() >> 1),
+            limit: AtomicU64::new(0),
+        }
+    }
+
+    /// Says how much may come up each line from now on, in bits a second.
+    pub fn allow(&self, limit: Option<u64>) {
+        self.limit.store(limit.unwrap_or(0), Ordering::Relaxed);
+    }
+
+    /// Whose lines these are.
+    #[must_use]
+    pub fn own(&self) -> NodeId {
+        self.node
     }
 
     /// A line to a neighbour below, from now on.
@@ -94,7 +113,8 @@ impl Down {
         let line = lock(&self.lines).get(&via).cloned().ok_or(Unreached { by: via, why: No::NoContact })?;
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
         let within_ms = u32::try_from(within.saturating_sub(HOP).as_millis()).unwrap_or(u32::MAX);
-        let question = Question::Down { to, within_ms, say: Box::new(say) };
+        let limit = Some(self.limit.load(Ordering::Relaxed)).filter(|limit| *limit > 0);
+        let question = Question::Down { to, within_ms, limit, say: Box::new(say) };
         let unreached = |why| Unreached { by: via, why };
         let answer = line.ask(message::write_question(number, &question), within).await;
         match answer.and_then(|bytes| message::read_answer(&bytes).map_err(LineError::Malformed)) {
@@ -124,7 +144,7 @@ impl Down {
         let mut body = Body { of: Arc::clone(self), to, handle, first: None, at: 0, end: false };
         let say = Say::Open { handle, asker: Box::new(asker), request: Box::new(request) };
         let (reply, bytes) = self.again(to, say, OPENING).await?;
-        let Reply::Opened { status, headers, end } = reply else {
+        let Reply::Opened { status, headers, end, .. } = reply else {
             return Err(Unreached { by: to, why: No::NotAnswered });
         };
         (body.at, body.end) = (bytes.len() as u64, end);
@@ -158,7 +178,7 @@ impl Body {
         while !self.end {
             let say = Say::Next { handle: self.handle, from: self.at };
             match self.of.again(self.to, say, PART).await? {
-                (Reply::Part { from, end }, bytes) if from == self.at => {
+                (Reply::Part { from, end, .. }, bytes) if from == self.at => {
                     self.at += bytes.len() as u64;
                     self.end = end;
                     if !bytes.is_empty() {

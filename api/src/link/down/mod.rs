@@ -12,19 +12,26 @@
 
 mod answers;
 mod ask;
+mod bodies;
+pub mod budget;
 mod exports;
+mod live;
 mod places;
+mod relay;
 #[cfg(test)]
 mod tests;
+pub mod units;
 
 pub use answers::{Answers, FromAbove};
 pub use ask::{Body, Down, Opened, Unreached};
 pub use exports::{ExportBelow, ExportsBelow};
 pub use places::{Listed, Places};
+pub use relay::{LineState, NotWatching, Relays, Watching};
 
+use crate::refusal::Refusal;
 use index::{
     access::{Category, Purpose, PurposeError},
-    model::{CameraId, NodeId},
+    model::{CameraId, NodeId, StreamId},
 };
 use serde::{Deserialize, Serialize};
 use std::{fmt, net::IpAddr};
@@ -120,6 +127,38 @@ pub enum Say {
     },
     /// Which cameras are here?
     Cameras,
+    /// Somebody begins to watch a stream live: the access record of it. The same handle again is the same watch (D3).
+    Watch {
+        /// The number of the watch, chosen by chance by whoever asks.
+        handle: u64,
+        /// For whom.
+        asker: Box<Asker>,
+        /// What.
+        stream: StreamId,
+    },
+    /// These watches go on.
+    Keep {
+        /// Each with the bytes that reached whoever watches since this was said last.
+        watching: Vec<(u64, u64)>,
+    },
+    /// A watch is over.
+    Leave {
+        /// Which.
+        handle: u64,
+        /// The bytes since it was said last that it goes on.
+        bytes: u64,
+    },
+    /// The next units of a stream that somebody watches, from a place of the feed on: a part as of a body.
+    Live {
+        /// The number of the feed, chosen by chance by whoever asks.
+        handle: u64,
+        /// What.
+        stream: StreamId,
+        /// Key units only.
+        key: bool,
+        /// The place.
+        from: u64,
+    },
 }
 
 /// What a node answers to [`Say`].
@@ -134,6 +173,8 @@ pub enum Reply {
         headers: Vec<(String, String)>,
         /// Whether the attached bytes are all.
         end: bool,
+        /// Whether they stand back for what is more urgent on the line, and so are none: they come when asked for from 0.
+        waits: bool,
     },
     /// The attached bytes of a body from a place on; none if none came in time.
     Part {
@@ -141,11 +182,29 @@ pub enum Reply {
         from: u64,
         /// Whether the body ends with them.
         end: bool,
+        /// Whether they stand back for what is more urgent on the line, and so are none.
+        waits: bool,
     },
     /// Nothing more is kept.
     Closed,
     /// Cameras, as JSON in what is attached.
     Cameras,
+    /// The access record is durable: the stream may be fetched and shown.
+    Watching,
+    /// Of the watches that go on, those that do not: they are not known, or may no longer.
+    Kept {
+        /// Which.
+        gone: Vec<u64>,
+    },
+    /// The node says no, in words for whoever asked.
+    Refused {
+        /// A stable word.
+        code: String,
+        /// Why, in Chinese.
+        zh: String,
+        /// Why, in English.
+        en: String,
+    },
     /// It cannot be had.
     No {
         /// Which node says so.
@@ -153,6 +212,14 @@ pub enum Reply {
         /// Why.
         why: No,
     },
+}
+
+impl Reply {
+    fn refused(refusal: &Refusal) -> Self {
+        let said = refusal.said();
+        let text = |text: &str| text.to_owned();
+        Self::Refused { code: text(&said.code), zh: text(&said.state.zh), en: text(&said.state.en) }
+    }
 }
 
 /// Why something cannot be had.

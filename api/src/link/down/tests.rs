@@ -1,6 +1,6 @@
 //! Requests over lines within the process: what is lost is asked for again, what is far is reached, what is too much is refused.
 
-use super::*;
+use super::{budget::Budget, *};
 use crate::link::{Desk, Line, LineError, embedded, message::Named, roster::Roster};
 use axum::{Router, body::Body as HttpBody, extract::Extension, routing::get};
 use bytes::Bytes;
@@ -63,7 +63,7 @@ fn room(times: &Arc<AtomicUsize>) -> Arc<Answers> {
         HttpBody::from_stream(futures::stream::iter(pieces))
     };
     let router = Router::new().route("/api/v1/film", get(film)).route("/api/v1/torn", get(torn));
-    Arc::new(Answers::new(id(1), router, Vec::new(), Vec::new))
+    Arc::new(Answers::new(id(1), router, Vec::new(), Vec::new, &Arc::new(Budget::new(None))))
 }
 
 fn line_to(desk: Desk) -> Arc<dyn Line> {
@@ -125,7 +125,11 @@ async fn a_room_is_reached_through_the_centre_between_and_a_line_that_is_down_is
     let line = line_to(Desk::of_room(history(1)).answering(room(&times)));
     let between = centre(2, 1, line, &[]);
     let copies = Arc::new(Copies::open_simulated(&SimDisk::new(2), CopyLimits::default()).expect("they open"));
-    let desk = Desk::of_centre(history(2), copies, Arc::default()).handing_on(between);
+    let desk = Desk::of_centre(history(2), copies, Arc::default()).handing_on(Relays::new(
+        between,
+        Arc::default(),
+        Arc::new(Budget::new(None)),
+    ));
     let down = centre(3, 2, line_to(desk), &[1, 4]);
     let opened = down.open(id(1), asker(), get_of("/api/v1/film")).await.expect("an answer");
     let bytes: Vec<Bytes> = opened.body.stream().map(|part| part.expect("a part")).collect().await;

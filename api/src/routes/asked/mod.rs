@@ -17,7 +17,8 @@ use super::{
 };
 use crate::{
     authority::Authority,
-    link::down::{Asker, ExportBelow, MAX_BODY, No, Request, Unreached},
+    link::down::{Asker, ExportBelow, MAX_BODY, No, NotWatching, Request, Unreached, Watching},
+    node::Shared,
     recorded::with_lead_in,
     refusal::{Refusal, Words, words},
 };
@@ -34,6 +35,7 @@ use index::{
     access::{Action, Extent, Permit},
     model::{CameraId, NodeId, StreamId, UtcMicros, Window},
 };
+use ingest::LiveTier;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use std::{
@@ -235,13 +237,7 @@ impl Asked {
     }
 
     fn unreached(&self, room: NodeId, why: Unreached) -> Refusal {
-        let (code, words) = said(why.why);
-        Refusal::unreached(&self.name(room), code, words)
-    }
-
-    fn name(&self, node: NodeId) -> String {
-        let known = self.authority.node().below.as_ref().and_then(|below| below.roster.of(node));
-        known.map_or_else(|| node.to_string(), |known| known.named.name)
+        unreached(self.authority.node(), room, why)
     }
 
     /// An export is made in the room, of cameras of one room. Nothing leaves yet.
@@ -367,6 +363,34 @@ impl Asked {
         pairs.push(("cameras".to_owned(), together::list(cameras)));
         pairs
     }
+}
+
+/// Begins to watch a room's camera live, when the centre's own access record is durable.
+///
+/// # Errors
+/// 503 if the room cannot be reached; what it says if it says no.
+pub(crate) async fn watch(authority: &Authority, stream: StreamId, tier: LiveTier) -> Result<Watching, Refusal> {
+    let node = authority.node();
+    let missing = || Refusal::not_found("实时画面", "live stream");
+    let below = node.below.as_ref().ok_or_else(missing)?;
+    let (room, _) = below.places.known(stream.camera).ok_or_else(missing)?;
+    let relays = below.relays.get().ok_or_else(missing)?;
+    let asker = asker(authority, Some(vec![stream.camera]))?;
+    relays.watch(room, asker, stream, tier).await.map_err(|why| match why {
+        NotWatching::Unreached(why) => unreached(node, room, why),
+        NotWatching::Refused(code, zh, en) => Refusal::said_by_room(&name(node, room), code, words(zh, en)),
+    })
+}
+
+fn unreached(node: &Shared, room: NodeId, why: Unreached) -> Refusal {
+    let (code, words) = said(why.why);
+    Refusal::unreached(&name(node, room), code, words)
+}
+
+/// What a node below is called.
+fn name(centre: &Shared, node: NodeId) -> String {
+    let known = centre.below.as_ref().and_then(|below| below.roster.of(node));
+    known.map_or_else(|| node.to_string(), |known| known.named.name)
 }
 
 /// Who asks, as rooms are told.

@@ -69,7 +69,13 @@ impl Asked {
                 }
                 Err((state, why)) => (state, Some(why)),
             };
-            answers.sources.push(Source { node: room.to_string(), name: self.name(room), state, cameras, reason: why });
+            answers.sources.push(Source {
+                node: room.to_string(),
+                name: super::name(self.authority.node(), room),
+                state,
+                cameras,
+                reason: why,
+            });
         }
         answers
     }

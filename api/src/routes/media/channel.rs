@@ -2,7 +2,7 @@
 //! is a test.
 
 use super::CREDIT_WINDOW;
-use crate::media_frame;
+use crate::{link::down::Watching, media_frame};
 use bytes::Bytes;
 use index::{
     access::Permit,
@@ -14,7 +14,9 @@ use tokio_util::sync::CancellationToken;
 /// One subscription: its permit lives as long as it does.
 pub(super) struct Channel {
     camera: CameraId,
-    permit: Option<Permit>,
+    permit: Permit,
+    /// At a centre: what has the stream come from its room.
+    watching: Option<Watching>,
     since: UtcMicros,
     ended: CancellationToken,
     flow: Flow,
@@ -40,8 +42,8 @@ pub(super) enum Step {
 }
 
 impl Channel {
-    pub(super) fn new(camera: CameraId, permit: Permit) -> Self {
-        Self { camera, permit: Some(permit), since: UtcMicros::now(), ended: CancellationToken::new(), flow: Flow::default() }
+    pub(super) fn new(camera: CameraId, permit: Permit, watching: Option<Watching>) -> Self {
+        Self { camera, permit, watching, since: UtcMicros::now(), ended: CancellationToken::new(), flow: Flow::default() }
     }
 
     /// Whose pictures it carries.
@@ -68,8 +70,9 @@ impl Channel {
     /// Turns an item into what is sent for it, and counts the bytes in the access record.
     pub(super) fn step(&mut self, ch: u16, item: LiveItem, now: UtcMicros) -> Step {
         let step = self.flow.step(ch, item, now);
-        if let (Some(permit), Step::Unit { frame, .. }) = (&self.permit, &step) {
-            permit.count(frame.len() as u64);
+        if let Step::Unit { frame, .. } = &step {
+            self.permit.count(frame.len() as u64);
+            self.watching.iter().for_each(|watching| watching.count(frame.len() as u64));
         }
         step
     }

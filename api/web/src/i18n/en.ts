@@ -119,6 +119,8 @@ export const en = {
   tile_disconnected: "Server lost",
   tile_codec: "This machine cannot decode {codec}; choose the sub-stream",
   tile_refused: "May not be watched",
+  tile_line_lost: "Room out of reach since {time}",
+  tile_line_waiting: "The line is full: waiting",
 
   playback_label: "Replay",
   playback_cameras: "Cameras",

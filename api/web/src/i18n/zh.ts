@@ -117,6 +117,8 @@ export const zh = {
   tile_disconnected: "与服务器断开",
   tile_codec: "本机不能解码 {codec}，请改看子码流",
   tile_refused: "不能观看",
+  tile_line_lost: "监控室失联 {time} 起",
+  tile_line_waiting: "带宽不足，等待",
 
   playback_label: "回放",
   playback_cameras: "摄像机",

@@ -19,6 +19,8 @@ export type ToWorker =
 export type SlotTrouble =
   | { why: "refused"; code: string; state: { zh: string; en: string } }
   | { why: "ended"; word: string }
+  /** At a centre: the line to the camera's room is lost, or has no room for it now. It comes again by itself. */
+  | { why: "line"; word: "lost" | "waiting"; sinceUs?: number }
   | { why: "codec"; codec: string };
 
 export type SlotReport = {

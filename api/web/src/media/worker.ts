@@ -199,7 +199,7 @@ function painted(name: string, picture: Picture): void {
 }
 
 function hear(text: string): void {
-  let message: { op?: string; ch?: number; code?: string; word?: string; state?: { zh: string; en: string } };
+  let message: { op?: string; ch?: number; code?: string; word?: string; since_us?: number; state?: { zh: string; en: string } };
   try {
     message = JSON.parse(text);
   } catch {
@@ -214,6 +214,9 @@ function hear(text: string): void {
     else channels.ended(channel.ch, true);
   } else if (message.op === "state" && message.word === "playing") {
     slot.trouble = undefined;
+  } else if (message.op === "state" && (message.word === "lost" || message.word === "waiting")) {
+    const { word, since_us } = message;
+    slot.trouble = { why: "line", word, ...(since_us !== undefined && { sinceUs: since_us }) };
   } else if (message.op === "state" && message.word) {
     slot.trouble = { why: "ended", word: message.word };
     askAgain(channel);

@@ -49,6 +49,9 @@ export function stateText(words: Words, state: TileState): string {
       return words("tile_refused");
     case "codec":
       return words("tile_codec", { codec: state.codec });
+    case "line":
+      if (state.word === "waiting") return words("tile_line_waiting");
+      return words("tile_line_lost", { time: state.sinceUs ? moment(state.sinceUs, nodeNowUs()) : "—" });
     case "disconnected":
       return words("tile_disconnected");
     case "waiting":
@@ -67,6 +70,7 @@ function mark(words: Words, state: TileState): string | undefined {
     case "stale":
       return `▨ ${stateText(words, state)}`;
     case "offline":
+    case "line":
       return "⊘";
     case "paused":
       return "⏸";
@@ -142,6 +146,13 @@ function Middle({ state, spot }: { state: TileState; spot: boolean }) {
           <strong>{stateText(words, state)}</strong>
           {state.state.sentence && <span>{words.of(state.state.sentence)}</span>}
           {spot && state.state.remedy && <span>{words.of(state.state.remedy)}</span>}
+        </span>
+      );
+    case "line":
+      return (
+        <span className={styles.words}>
+          <big aria-hidden>⊘</big>
+          <strong>{stateText(words, state)}</strong>
         </span>
       );
     case "refused":

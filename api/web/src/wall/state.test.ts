@@ -63,3 +63,9 @@ test("a tile that never had a picture says why when it is known", () => {
   );
   expect(tileState(undefined, undefined, link, nowMs, nodeUs).is).toBe("empty");
 });
+
+test("a picture that stands because of the line to its room says so once it is not fresh, whatever else is known", () => {
+  const lost = { ...report(9), trouble: { why: "line", word: "lost", sinceUs: 77 } } as const;
+  expect(tileState(camera("playing"), lost, link, nowMs, nodeUs)).toEqual({ is: "line", word: "lost", sinceUs: 77 });
+  expect(tileState(camera("playing"), { ...report(1), trouble: lost.trouble }, link, nowMs, nodeUs).is).toBe("key");
+});

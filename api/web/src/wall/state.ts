@@ -13,6 +13,7 @@ export type TileState =
   | { is: "paused"; state: StreamState }
   | { is: "refused"; code: string; sentence: { zh: string; en: string } }
   | { is: "codec"; codec: string }
+  | { is: "line"; word: "lost" | "waiting"; sinceUs: UtcMicros | undefined }
   | { is: "disconnected" }
   | { is: "waiting"; sinceMs: number };
 
@@ -51,6 +52,8 @@ export function tileState(
   if (stream && OFFLINE.has(word) && (everSeen || word !== "connecting")) {
     return { is: "offline", state: stream.state, sinceUs: stream.last_unit_us ?? stream.state.since_us };
   }
+  // A picture that stands still because of the line says so: it must not pass for the camera's doing, nor for live.
+  if (report?.trouble?.why === "line") return { is: "line", word: report.trouble.word, sinceUs: report.trouble.sinceUs };
   if (age !== undefined) return { is: "stale", ageMs: age };
   if (report?.trouble?.why === "refused") return { is: "refused", code: report.trouble.code, sentence: report.trouble.state };
   if (report?.trouble?.why === "codec") return { is: "codec", codec: report.trouble.codec };
